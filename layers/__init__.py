@@ -1,0 +1,1 @@
+"""The strata every image stands on: compiler (build machine only), runtime, serving."""

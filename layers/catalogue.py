@@ -1,0 +1,190 @@
+"""`models.toml`: one typed table per model, read into frozen `ModelSpec`s.
+
+An unknown key, a missing required one or a wrong type is one `CatalogueError` that names the table,
+the key and the nearest valid one. Nothing here opens a checkpoint.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from layers.errors import CatalogueError
+
+Task = Literal[
+    "text-classification",
+    "token-classification",
+    "question-answering",
+    "fill-mask",
+    "feature-extraction",
+    "sentence-similarity",
+    "rerank",
+    "zero-shot-classification",
+    "summarization",
+    "translation",
+    "text-generation",
+    "text2text-generation",
+]
+Precision = Literal["auto", "fp32", "int8", "int4", "fp16"]
+Metric = Literal["accuracy", "agreement", "f1", "cosine", "spearman", "top1", "perplexity", "logit_error"]
+Trigger = Literal["https", "queue", "bucket"]
+
+MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Table(BaseModel):
+    """One table of the catalogue: immutable, and no key that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class GateSpec(Table):
+    """How accuracy is judged. `max_drop` is relative to fp32; for cosine it is 1 - mean cosine."""
+
+    metric: Metric | None = None
+    data: str | None = None
+    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.005
+
+
+class TrafficSpec(Table):
+    """The demand profile the planner reads."""
+
+    requests_per_second: Annotated[float, Field(ge=0, strict=False)] = 1.0
+    p95_ms: Annotated[float, Field(gt=0, strict=False)] = 1000.0
+    tokens_in: Annotated[int, Field(ge=1)] = 64
+    tokens_out: Annotated[int, Field(ge=0)] = 0
+
+
+class DeploySpec(Table):
+    """Where and how the model is deployed."""
+
+    target: Literal["auto", "lambda", "gpu"] = "auto"
+    triggers: Annotated[list[Trigger], Field(min_length=1)] = ["https"]
+    auth: Literal["iam", "none"] = "iam"
+    streaming: bool = False
+    architecture: Literal["auto", "x86_64", "arm64"] = "auto"
+    memory_mib: Literal["auto"] | Annotated[int, Field(ge=128, le=10240)] = "auto"
+    concurrency: Annotated[int, Field(ge=0)] = 10
+    provisioned: Annotated[int, Field(ge=0)] = 0
+    snapstart: bool = False
+    group: str | None = None
+
+
+class BucketSpec(Table):
+    """What the bucket function reads from tabular objects."""
+
+    column: str = "text"
+
+
+class ModelSpec(Table):
+    """One model: what to build, how to judge it and where to run it. Paths are as written in the catalogue."""
+
+    name: str
+    source: str
+    task: Task
+    revision: str | None = None
+    precision: Precision = "auto"
+    gate: GateSpec = GateSpec()
+    traffic: TrafficSpec = TrafficSpec()
+    deploy: DeploySpec = DeploySpec()
+    bucket: BucketSpec = BucketSpec()
+
+    @model_validator(mode="after")
+    def _names_one_checkpoint(self) -> Self:
+        if not MODEL_NAME.fullmatch(self.name):
+            raise ValueError(
+                "model names are 1 to 63 of a-z, 0-9, '.', '_' and '-', and start with a letter or digit"
+            )
+        if self.is_remote and not (self.revision and COMMIT.fullmatch(self.revision)):
+            raise ValueError(
+                f"revision: got {self.revision!r}, expected the 40 hexadecimal digits of a commit "
+                "(branches and tags move); copy it from the repository's commit list"
+            )
+        if not self.is_remote and self.revision is not None:
+            raise ValueError("revision: a local directory has none; remove the key")
+        return self
+
+    @property
+    def is_remote(self) -> bool:
+        """True when `source` names a repository on the Hugging Face Hub."""
+        return self.source.startswith("hf://")
+
+
+def read_catalogue(path: Path) -> dict[str, ModelSpec]:
+    """Read every model of the catalogue file, in the order written.
+
+    Raises CatalogueError when the file is missing, is not TOML, or a table is not valid.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CatalogueError(f"{path}: no such catalogue. Write one table per model, or pass --catalog FILE.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CatalogueError(f"{path}: not valid TOML: {error}") from error
+    return {name: _read_table(path, name, table) for name, table in tables.items()}
+
+
+def select(catalogue: dict[str, ModelSpec], names: list[str]) -> list[ModelSpec]:
+    """The named models in the order named; every model when no name is given."""
+    unknown = [name for name in names if name not in catalogue]
+    if unknown:
+        raise CatalogueError(
+            f"unknown model {unknown[0]!r}: {_suggest(unknown[0], list(catalogue))}"
+            f"The catalogue has: {', '.join(catalogue) or 'no models'}."
+        )
+    return [catalogue[name] for name in names] if names else list(catalogue.values())
+
+
+def _read_table(path: Path, name: str, table: Any) -> ModelSpec:
+    if not isinstance(table, dict):
+        raise CatalogueError(
+            f"{path}: {name} = {table!r} stands outside a table; models are tables like [{name}] with source and task"
+        )
+    if "name" in table:
+        raise CatalogueError(f"{path}: [{name}] key 'name': the table's title is the name; remove the key")
+    try:
+        return ModelSpec.model_validate({"name": name, **table})
+    except ValidationError as error:
+        raise CatalogueError(f"{path}: " + "; ".join(_explain(name, item) for item in error.errors())) from error
+
+
+def _explain(name: str, item: Any) -> str:
+    """One pydantic error as: which table, which key, got, expected, nearest valid key."""
+    *tables, key = [str(part) for part in item["loc"] if isinstance(part, str)] or [""]
+    title = f"[{'.'.join([name, *tables])}]"
+    if item["type"] == "extra_forbidden":
+        valid = _keys_of(tables)
+        return f"{title} unknown key '{key}': {_suggest(key, valid)}Valid keys: {', '.join(valid)}."
+    if item["type"] == "missing":
+        return f"{title} missing key '{key}': every model needs source and task (and revision for hf://)."
+    if not key:
+        return f"{title} {item['msg'].removeprefix('Value error, ')}"
+    nearest = ""
+    if item["type"] == "literal_error" and isinstance(item["input"], str):
+        options = re.findall(r"'([^']*)'", item["ctx"]["expected"])
+        nearest = f" {_suggest(item['input'], options)}".rstrip()
+    return f"{title} key '{key}': got {item['input']!r}, {_lower_first(item['msg'])}.{nearest}"
+
+
+def _keys_of(tables: list[str]) -> list[str]:
+    model: type[BaseModel] = ModelSpec
+    for table in tables:
+        annotation = model.model_fields[table].annotation
+        candidates = [annotation, *get_args(annotation)]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return [key for key in model.model_fields if key != "name"]
+
+
+def _suggest(word: str, options: list[str]) -> str:
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,1 @@
+"""One file per structure: configuration -> fused graph. `registry.py` lists them by model_type."""

@@ -1,0 +1,28 @@
+"""Every architecture by the model_type of its config.json; a new one is a file here and a line below."""
+
+from __future__ import annotations
+
+import difflib
+
+from layers.compiler.architectures.architecture import Architecture
+from layers.compiler.architectures.bert import BERT, CAMEMBERT, ELECTRA, ROBERTA, XLM_ROBERTA
+from layers.compiler.architectures.distilbert import DISTILBERT
+from layers.errors import UnsupportedError
+
+ARCHITECTURES: dict[str, Architecture] = {
+    architecture.model_type: architecture
+    for architecture in (BERT, DISTILBERT, ELECTRA, ROBERTA, XLM_ROBERTA, CAMEMBERT)
+}
+
+
+def architecture_for(model_type: str) -> Architecture:
+    """The recipe of a model_type. Raises UnsupportedError listing what there is and the file to add."""
+    if model_type in ARCHITECTURES:
+        return ARCHITECTURES[model_type]
+    close = difflib.get_close_matches(model_type, ARCHITECTURES, n=1)
+    suggestion = f" Did you mean {close[0]!r}?" if close else ""
+    raise UnsupportedError(
+        f"no recipe for model_type {model_type!r}.{suggestion} Supported: {', '.join(sorted(ARCHITECTURES))}. "
+        f"To add it, write layers/compiler/architectures/{model_type.replace('-', '_')}.py and list it in registry.py; "
+        "docs/adding-an-architecture.md shows how."
+    )

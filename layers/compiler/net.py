@@ -1,0 +1,194 @@
+"""Writing a graph: the few fused blocks that every recipe is made of, each emitted as the plan says.
+
+A `Net` turns checkpoint tensors into initializers that are read only when the graph is saved, so peak
+memory is one tensor. Operators were chosen by measurement; docs/benchmarks.md holds the figures.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnxscript import GraphBuilder
+
+from layers.compiler.checkpoint import Checkpoint
+from layers.compiler.plan import EXACT_LINEAR, Plan, Site
+from layers.errors import UnsupportedError
+
+Array = NDArray[Any]
+Value = ir.Value
+
+OPSET = 23
+IR_VERSION = 11
+MICROSOFT = "com.microsoft"
+# The mask's bias for positions that must not be seen; large enough to vanish in a softmax, finite for fp16.
+MASKED = -1e4
+
+
+class Net:
+    """A graph under construction. Recipes call its blocks; forms (see `forms/`) call its primitives."""
+
+    def __init__(self, checkpoint: Checkpoint, plan: Plan) -> None:
+        self.checkpoint = checkpoint
+        self.plan = plan
+        self.sites: dict[str, Site] = {}
+        self.taps: dict[str, Value] = {}
+        self._graph = ir.Graph([], [], nodes=[], opset_imports={"": OPSET, MICROSOFT: 1}, name=checkpoint.model_type)
+        self._builder = GraphBuilder(self._graph)
+        self.op = self._builder.op
+        self.ms = self._builder.opset(MICROSOFT, 1)
+        self._initializers: dict[str, Value] = {}
+        self.shared: dict[tuple[object, ...], Value] = {}
+
+    def input(self, name: str) -> Value:
+        """An int64 graph input [batch, sequence]."""
+        return self._builder.input(name, dtype=ir.DataType.INT64, shape=["batch", "sequence"])
+
+    def tensor(self, name: str) -> Value:
+        """A checkpoint tensor as a float32 initializer of its own name and shape."""
+        self.checkpoint.used.add(name)
+        return self.lazy(name, ir.DataType.FLOAT, self.checkpoint.shape(name), lambda: self.checkpoint.read(name))
+
+    def lazy(self, name: str, dtype: ir.DataType, shape: Sequence[int], read: Callable[[], Array]) -> Value:
+        """An initializer whose content is made when the graph is saved; one per name."""
+        if name not in self._initializers:
+            tensor = ir.LazyTensor(lambda: ir.tensor(read(), name=name), dtype=dtype, shape=ir.Shape(shape), name=name)
+            self._initializers[name] = self._builder.initializer(tensor, name=name, qualify=False)
+        return self._initializers[name]
+
+    def constant(self, name: str, content: Array) -> Value:
+        """A small initializer made here; one per name."""
+        return self.lazy(name, ir.DataType.from_numpy(content.dtype), content.shape, lambda: content)
+
+    def linear(
+        self,
+        x: Value,
+        module: str,
+        *,
+        activation: str | None = None,
+        weight: str | None = None,
+        bias: str | None = "",
+        rows: tuple[int, int] | None = None,
+        exact: bool = False,
+    ) -> Value:
+        """`activation(x @ weight.T + bias)` with x [batch, sequence, in_features].
+
+        `module` names the checkpoint's module and the site of the plan; `weight` and `bias` override its tensors
+        (tied weights; bias None for none); `rows` takes a slice of a fused projection's outputs; `exact` keeps
+        the product in fp32 whatever the plan says (small heads, where int8 gains nothing).
+        """
+        bias = f"{module}.bias" if bias == "" else bias
+        site = self._site(x, module, weight or f"{module}.weight", bias, rows)
+        form = EXACT_LINEAR if exact else self.plan.linear_for(site.name)
+        product = form.emit(self, x, site)
+        if product.bias is not None and activation == "gelu":
+            return self.ms.BiasGelu(product.value, product.bias)
+        value = product.value if product.bias is None else self.op.Add(product.value, product.bias)
+        return self.activate(value, activation) if activation else value
+
+    def embed(self, ids: Value, name: str) -> Value:
+        """Rows of the table `name` [entries, dimension] at `ids`: [batch, sequence, dimension]."""
+        self.checkpoint.used.add(name)
+        return self.plan.embedding_for(name).emit(self, ids, name)
+
+    def layer_norm(self, x: Value, module: str, epsilon: float) -> Value:
+        """LayerNormalization over the last axis; a module without a bias has none (ModernBERT)."""
+        inputs = [x, self.tensor(f"{module}.weight")]
+        if f"{module}.bias" in self.checkpoint:
+            inputs.append(self.tensor(f"{module}.bias"))
+        return self.op.LayerNormalization(*inputs, axis=-1, epsilon=epsilon)
+
+    def add_norm(self, x: Value, residual: Value, module: str, epsilon: float) -> Value:
+        """`layer_norm(x + residual)`.
+
+        Two operators on purpose: onnxruntime 1.32's SkipLayerNormalization on CPU took 0.53 ms for 128 x 768
+        values where Add and LayerNormalization took 0.09 together (benchmarks/operators.py).
+        """
+        return self.layer_norm(self.op.Add(x, residual), module, epsilon)
+
+    def attention(
+        self,
+        query: Value,
+        key: Value,
+        value: Value,
+        *,
+        heads: int,
+        key_padding_mask: Value | None,
+        bias: Value | None = None,
+        scale: float | None = None,
+    ) -> Value:
+        """Scaled dot-product attention over [batch, sequence, hidden]; `bias` is [batch or 1, heads or 1, q, k]."""
+        options: dict[str, Any] = {"num_heads": heads, "mask_filter_value": MASKED}
+        if scale is not None:
+            options["scale"] = scale
+        return self.ms.MultiHeadAttention(query, key, value, None, key_padding_mask, bias, **options)
+
+    def activate(self, x: Value, name: str) -> Value:
+        """The activation that transformers' ACT2FN knows by `name`."""
+        match name:
+            case "gelu" | "gelu_python":
+                return self.op.Gelu(x)
+            case "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_accurate":
+                return self.op.Gelu(x, approximate="tanh")
+            case "quick_gelu":
+                return self.ms.QuickGelu(x, alpha=1.702)
+            case "silu" | "swish":
+                return self.ms.QuickGelu(x, alpha=1.0)
+            case "relu":
+                return self.op.Relu(x)
+            case "tanh":
+                return self.op.Tanh(x)
+            case "sigmoid":
+                return self.op.Sigmoid(x)
+            case "linear" | "identity":
+                return x
+        raise UnsupportedError(
+            f"{self.checkpoint.model_type}: activation {name!r} has no operator here. Add it to Net.activate."
+        )
+
+    def first_token(self, hidden_states: Value) -> Value:
+        """[batch, sequence, hidden] -> [batch, hidden], the first position."""
+        return self.op.Gather(hidden_states, 0, axis=1)
+
+    def finish(self, outputs: Mapping[str, Value]) -> ir.Model:
+        """Close the graph with named outputs (and the taps of a calibration plan)."""
+        for name, value in outputs.items():
+            self._builder.add_output(value, name)
+        if self.plan.tapped:
+            for value in {id(v): v for v in self.taps.values()}.values():
+                self._builder.add_output(value, None)
+        return ir.Model(self._graph, ir_version=IR_VERSION, producer_name="hundredfold")
+
+    def _site(
+        self, x: Value, module: str, weight: str, bias: str | None, rows: tuple[int, int] | None
+    ) -> Site:
+        out_features, in_features = self.checkpoint.shape(weight)
+        begin, end = rows or (0, out_features)
+        suffix = f"[{begin}:{end}]" if rows else ""
+        # A layer applied more than once (ALBERT) shares its weights, but each use sees other activations.
+        uses = sum(1 for site in self.sites.values() if site.module == module + suffix)
+        name = module + suffix + (f"#{uses + 1}" if uses else "")
+        self.checkpoint.used.add(weight)
+        if bias:
+            self.checkpoint.used.add(bias)
+        site = Site(
+            name=name,
+            module=module + suffix,
+            key=weight + suffix,
+            in_features=in_features,
+            out_features=end - begin,
+            read_weight=lambda: np.asarray(self.checkpoint.read(weight)[begin:end], np.float32),
+            read_bias=None if bias is None else lambda: np.asarray(self.checkpoint.read(bias)[begin:end], np.float32),
+        )
+        self.sites[name] = site
+        self.taps[name] = x
+        return site
+
+
+def count_operators(model: ir.Model) -> dict[str, int]:
+    """How often each operator occurs, for the manifest and for tests of fusion."""
+    return dict(sorted(Counter(node.op_type for node in model.graph).items()))

@@ -1,0 +1,111 @@
+"""A plan says in which form every linear site and every embedding table of a graph is emitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from layers.artifact import InstructionSet
+
+if TYPE_CHECKING:
+    from layers.compiler.net import Net
+
+EVERYWHERE: tuple[InstructionSet, ...] = ("x86_64-vnni", "x86_64-avx2", "arm64")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One use of a linear layer. `key` is shared by uses of the same weights; `name` is the use's own.
+
+    `read_weight` gives [out_features, in_features] as torch stores it, float32.
+    """
+
+    name: str
+    module: str
+    key: str
+    in_features: int
+    out_features: int
+    read_weight: Callable[[], NDArray[np.float32]]
+    read_bias: Callable[[], NDArray[np.float32]] | None
+
+    def bias(self, net: Net) -> ir.Value | None:
+        """The bias as an initializer [out_features], or None."""
+        if self.read_bias is None:
+            return None
+        return net.lazy(f"{self.module}.bias", ir.DataType.FLOAT, (self.out_features,), self.read_bias)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product; `bias` is still to be added when the operator could not take it along."""
+
+    value: ir.Value
+    bias: ir.Value | None = None
+
+
+class LinearForm(Protocol):
+    """A way to compute `x @ weight.T (+ bias)`."""
+
+    def emit(self, net: Net, x: ir.Value, site: Site) -> Product: ...
+
+
+class EmbeddingForm(Protocol):
+    """A way to look up rows of a table."""
+
+    def emit(self, net: Net, ids: ir.Value, name: str) -> ir.Value: ...
+
+
+@dataclass(frozen=True)
+class ExactLinear:
+    """fp32, with the checkpoint's [out_features, in_features] layout as it lies on disk."""
+
+    def emit(self, net: Net, x: ir.Value, site: Site) -> Product:
+        shape = (site.out_features, site.in_features)
+        weight = net.lazy(site.key, ir.DataType.FLOAT, shape, site.read_weight)
+        return Product(net.ms.FusedMatMul(x, weight, transB=1), site.bias(net))
+
+
+@dataclass(frozen=True)
+class ExactEmbedding:
+    """fp32 rows."""
+
+    def emit(self, net: Net, ids: ir.Value, name: str) -> ir.Value:
+        return net.op.Gather(net.tensor(name), ids)
+
+
+EXACT_LINEAR = ExactLinear()
+EXACT_EMBEDDING = ExactEmbedding()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The forms of one variant. Sites in `kept_fp32` stay exact; `tapped` adds every site's input as an output."""
+
+    name: str
+    precision: Literal["fp32", "int8"]
+    linear: LinearForm
+    embedding: EmbeddingForm
+    exact_on: tuple[InstructionSet, ...] = EVERYWHERE
+    kept_fp32: frozenset[str] = frozenset()
+    tapped: bool = False
+
+    def linear_for(self, site: str) -> LinearForm:
+        """The form of a site."""
+        return EXACT_LINEAR if site in self.kept_fp32 else self.linear
+
+    def embedding_for(self, table: str) -> EmbeddingForm:
+        """The form of an embedding table."""
+        return EXACT_EMBEDDING if table in self.kept_fp32 else self.embedding
+
+    def keeping(self, names: frozenset[str]) -> Plan:
+        """The same plan with more sites or tables left in fp32."""
+        return replace(self, kept_fp32=self.kept_fp32 | names)
+
+
+FP32 = Plan("fp32", "fp32", EXACT_LINEAR, EXACT_EMBEDDING)
+TAPPED = replace(FP32, name="calibration", tapped=True)

@@ -1,0 +1,153 @@
+"""Sentence embeddings inside the graph: the pooling (and dense layers) that `modules.json` states."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from layers.artifact import Pooling
+from layers.compiler.checkpoint import SINGLE, TensorEntry, read_entry, read_index
+from layers.compiler.net import MASKED, Net
+from layers.errors import UnsupportedError
+
+Mode = Literal["cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
+# sentence-transformers' flags in 1_Pooling/config.json; several at once would concatenate.
+FLAGS: dict[str, Mode] = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+ACTIVATIONS = {
+    "torch.nn.modules.activation.Tanh": "tanh",
+    "torch.nn.modules.linear.Identity": "identity",
+    "torch.nn.modules.activation.ReLU": "relu",
+    "torch.nn.modules.activation.GELU": "gelu",
+}
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A dense layer after pooling: activation(x @ weight.T + bias)."""
+
+    folder: Path
+    activation: str
+    has_bias: bool
+
+    def tensor(self, name: str) -> TensorEntry:
+        """`weight` or `bias` of the layer's own safetensors file."""
+        return next(e for e in read_index(self.folder / SINGLE) if e.stored_name == f"linear.{name}")
+
+
+@dataclass(frozen=True)
+class SentenceModules:
+    """What follows the encoder. `files` are the configuration files that were read, relative to the checkpoint."""
+
+    pooling: Pooling
+    dense: tuple[Dense, ...]
+    max_tokens: int | None
+    files: tuple[str, ...]
+
+
+def read_modules(directory: Path, hidden_size: int) -> SentenceModules:
+    """The modules of a sentence-transformers checkpoint; mean pooling, unstated, where there is no modules.json.
+
+    Raises UnsupportedError for a module or a pooling that has no counterpart here.
+    """
+    if not (directory / "modules.json").is_file():
+        return SentenceModules(Pooling(mode="mean", normalize=True, stated=False, dimension=hidden_size), (), None, ())
+    files = ["modules.json"]
+    mode: Mode = "mean"
+    dense: list[Dense] = []
+    normalize = False
+    dimension = hidden_size
+    for module in _read(directory, "modules.json", files):
+        kind = module["type"].rsplit(".", 1)[-1]
+        if kind == "Pooling":
+            mode = _pooling_mode(directory, _read(directory, f"{module['path']}/config.json", files))
+        elif kind == "Dense":
+            config = _read(directory, f"{module['path']}/config.json", files)
+            activation = ACTIVATIONS.get(config["activation_function"])
+            if activation is None or not (directory / module["path"] / SINGLE).is_file():
+                raise UnsupportedError(
+                    f"{directory.name}: {module['path']} has activation {config['activation_function']!r} or no {SINGLE}; "
+                    f"expected one of {', '.join(ACTIVATIONS)} and safetensors."
+                )
+            files.append(f"{module['path']}/{SINGLE}")
+            dense.append(Dense(directory / module["path"], activation, config.get("bias", True)))
+            dimension = config["out_features"]
+        elif kind == "Normalize":
+            normalize = True
+        elif kind != "Transformer":
+            raise UnsupportedError(f"{directory.name}: modules.json lists {module['type']}, which has no form here.")
+    settings = _read_optional(directory, "config_sentence_transformers.json", files)
+    limit = _read_optional(directory, "sentence_bert_config.json", files).get("max_seq_length")
+    pooling = Pooling(
+        mode=mode,
+        normalize=normalize,
+        stated=True,
+        dimension=dimension,
+        prompts={name: text for name, text in (settings.get("prompts") or {}).items() if text},
+        default_prompt_name=settings.get("default_prompt_name"),
+    )
+    return SentenceModules(pooling, tuple(dense), limit, tuple(files))
+
+
+def pool(net: Net, modules: SentenceModules, hidden_states: ir.Value, attention_mask: ir.Value) -> ir.Value:
+    """last_hidden_state [batch, sequence, hidden] -> sentence_embedding [batch, dimension], not normalized."""
+    op = net.op
+    mask = op.Cast(attention_mask, to=ir.DataType.FLOAT)
+    match modules.pooling.mode:
+        case "cls":
+            pooled = net.first_token(hidden_states)
+        case "lasttoken":
+            last = op.Sub(op.ReduceSum(attention_mask, [1], keepdims=1), 1)
+            pooled = op.Squeeze(op.GatherND(hidden_states, op.Unsqueeze(last, [2]), batch_dims=1), [1])
+        case "max":
+            hidden = op.Mul(op.Sub(1.0, op.Unsqueeze(mask, [2])), MASKED)
+            pooled = op.ReduceMax(op.Add(hidden_states, hidden), [1], keepdims=0)
+        case mode:
+            weights = op.Mul(mask, op.CumSum(mask, 1)) if mode == "weightedmean" else mask
+            total = op.ReduceSum(weights, [1], keepdims=1)
+            divisor = op.Sqrt(total) if mode == "mean_sqrt_len_tokens" else total
+            summed = op.Squeeze(op.MatMul(op.Unsqueeze(weights, [1]), hidden_states), [1])
+            pooled = op.Div(summed, divisor)
+    for index, layer in enumerate(modules.dense):
+        pooled = _dense(net, layer, f"dense.{index}", pooled)
+    return pooled
+
+
+def _dense(net: Net, layer: Dense, name: str, x: ir.Value) -> ir.Value:
+    def initializer(part: str) -> ir.Value:
+        entry = layer.tensor(part)
+        return net.lazy(
+            f"{name}.{part}", ir.DataType.FLOAT, entry.shape, lambda: np.asarray(read_entry(entry), np.float32)
+        )
+
+    inputs = [x, initializer("weight")] + ([initializer("bias")] if layer.has_bias else [])
+    return net.activate(net.op.Gemm(*inputs, transB=1), layer.activation)
+
+
+def _pooling_mode(directory: Path, config: Any) -> Mode:
+    modes: list[Mode] = [mode for flag, mode in FLAGS.items() if config.get(flag)]
+    if config.get("pooling_mode") in FLAGS.values():
+        modes = [config["pooling_mode"]]
+    if len(modes) != 1:
+        raise UnsupportedError(f"{directory.name}: pooling {modes or config}: expected exactly one of {list(FLAGS)}.")
+    return modes[0]
+
+
+def _read(directory: Path, name: str, files: list[str]) -> Any:
+    files.append(name)
+    return json.loads((directory / name).read_text(encoding="utf-8"))
+
+
+def _read_optional(directory: Path, name: str, files: list[str]) -> Any:
+    return _read(directory, name, files) if (directory / name).is_file() else {}

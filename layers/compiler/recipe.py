@@ -1,0 +1,117 @@
+"""From an opened checkpoint to a graph: the recipe's body, the task's head, pooling, and the tensor census."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from layers.compiler.architectures.architecture import Architecture, EncoderInputs
+from layers.compiler.architectures.registry import architecture_for
+from layers.compiler.checkpoint import Checkpoint, open_checkpoint, read_config
+from layers.compiler.net import Net
+from layers.compiler.plan import Plan
+from layers.compiler.pooling import SentenceModules, pool, read_modules
+from layers.errors import CheckpointError, UnsupportedError
+
+HEAD_OF_TASK = {
+    "text-classification": "sequence-classification",
+    "zero-shot-classification": "sequence-classification",
+    "rerank": "sequence-classification",
+    "token-classification": "token-classification",
+    "question-answering": "question-answering",
+    "fill-mask": "masked-lm",
+    "feature-extraction": "encoder",
+    "sentence-similarity": "encoder",
+}
+# Matrix products between large tensors dominate the file; below this they stay inside model.onnx itself.
+INLINE_BYTES = 1024
+# Page-aligned tensors can be used where they are mapped.
+PAGE = 4096
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checkpoint joined with its architecture and task; writes one graph per plan."""
+
+    checkpoint: Checkpoint
+    architecture: Architecture
+    config: Mapping[str, Any]
+    task: str
+    modules: SentenceModules | None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The graph's inputs in order."""
+        types = ("token_type_ids",) if self.architecture.reads_token_types(self.config) else ()
+        return ("input_ids", "attention_mask", *types)
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text, special tokens included."""
+        limit = self.architecture.max_tokens(self.config)
+        stated = self.modules.max_tokens if self.modules else None
+        return min(limit, stated) if stated else limit
+
+    def write(self, plan: Plan) -> tuple[ir.Model, Net]:
+        """The graph of one plan. Raises CheckpointError when a tensor is missing or nobody reads one."""
+        net = Net(self.checkpoint, plan)
+        values = {name: net.input(name) for name in self.inputs}
+        inputs = EncoderInputs(values["input_ids"], values["attention_mask"], values.get("token_type_ids"))
+        hidden_states = self.architecture.encode(net, self.config, inputs)
+        head = self.architecture.heads[HEAD_OF_TASK[self.task]]
+        outputs = dict(head(net, self.config, hidden_states, inputs.attention_mask))
+        if self.modules is not None:
+            outputs["sentence_embedding"] = pool(net, self.modules, hidden_states, inputs.attention_mask)
+        self._account_for_every_tensor()
+        return net.finish(outputs), net
+
+    def _account_for_every_tensor(self) -> None:
+        expected = [f"{p}" for p in self.architecture.unused]
+        strangers = [name for name in self.checkpoint.unused() if not any(fnmatchcase(self._full(name), p) for p in expected)]
+        if strangers:
+            raise CheckpointError(
+                f"{self.checkpoint.directory.name} ({self.architecture.model_type}): {len(strangers)} tensors that no "
+                f"recipe reads, first {strangers[0]!r}. The graph would not be this model; expected only {', '.join(expected)}."
+            )
+
+    def _full(self, stored_name: str) -> str:
+        return next(name for name, entry in self.checkpoint.tensors.items() if entry.stored_name == stored_name)
+
+
+def open_recipe(directory: Path, task: str) -> Recipe:
+    """Open a checkpoint for a task.
+
+    Raises CheckpointError for a broken one, UnsupportedError when no recipe or head covers it.
+    """
+    from transformers import AutoConfig  # seconds to import, and errors above it should come at once
+
+    architecture = architecture_for(str(read_config(directory)["model_type"]))
+    if task not in HEAD_OF_TASK or HEAD_OF_TASK[task] not in architecture.heads:
+        served = [name for name, head in HEAD_OF_TASK.items() if head in architecture.heads]
+        raise UnsupportedError(
+            f"{directory.name} ({architecture.model_type}): no head for task {task!r}; it can serve {', '.join(served)}."
+        )
+    config = AutoConfig.from_pretrained(directory).to_dict()
+    checkpoint = open_checkpoint(directory, architecture.prefix)
+    modules = read_modules(directory, config["hidden_size"]) if HEAD_OF_TASK[task] == "encoder" else None
+    return Recipe(checkpoint, architecture, config, task, modules)
+
+
+def save(model: ir.Model, directory: Path, name: str) -> tuple[str, str | None]:
+    """Write `model.NAME.onnx` and, where there are large tensors, `model.NAME.data`; gives both file names."""
+    graph, data = f"model.{name}.onnx", f"model.{name}.data"
+    ir.save(
+        model,
+        directory / graph,
+        external_data=data,
+        size_threshold_bytes=INLINE_BYTES,
+        alignment=PAGE,
+        align_threshold=PAGE,
+        max_workers=2,
+    )
+    return graph, data if (directory / data).is_file() else None
