@@ -1,0 +1,1 @@
+"""Entry points only: each handler wires a trigger to the layers below and decides nothing itself."""

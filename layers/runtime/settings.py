@@ -1,0 +1,60 @@
+"""The environment as one frozen object, read once. Nothing else here looks at environment variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from layers.errors import ArtifactError
+from layers.runtime.engine import LoadOptions
+
+
+class Settings(BaseSettings):
+    """`ARTIFACT_DIR`, and the rest under `HUNDREDFOLD_` (`HUNDREDFOLD_MAX_BATCH_SIZE`, ...)."""
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="HUNDREDFOLD_")
+
+    artifact_dir: Annotated[Path, Field(validation_alias="artifact_dir")]
+    """An artifact, or a folder of artifacts served by name."""
+    max_body_bytes: Annotated[int, Field(ge=1)] = 2_000_000
+    """Largest request body; beyond it a request is refused with 413."""
+    max_batch_size: Annotated[int, Field(ge=1)] = 32
+    """Most texts in one request."""
+    max_batch_tokens: Annotated[int, Field(ge=1)] = 4096
+    """Most tokens, padding included, in one run of the graph; bounds the memory that a run needs."""
+    encoding_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 2**20
+    """What the cache of encodings may hold, per model."""
+    threads: Annotated[int, Field(ge=1)] | None = None
+    """Threads of a session; when absent, what the CPU share of the environment allows."""
+    verify_weights: bool = False
+    """Check weights by hash at load and not only by size; reads every byte of them."""
+
+    def load_options(self) -> LoadOptions:
+        """What `Predictor.load` and `load_predictors` take of this."""
+        return {
+            "threads": self.threads,
+            "verify_weights": self.verify_weights,
+            "encoding_cache_bytes": self.encoding_cache_bytes,
+            "max_batch_tokens": self.max_batch_tokens,
+        }
+
+
+def read_settings() -> Settings:
+    """Settings from the environment. Raises ArtifactError naming each variable that is missing or wrong."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # artifact_dir comes from the environment
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_variable(str(item['loc'][0]))}: got {item['input']!r}, {item['msg']}"
+            if item["type"] != "missing"
+            else f"{_variable(str(item['loc'][0]))} is not set: name an artifact or a folder of artifacts"
+            for item in error.errors()
+        )
+        raise ArtifactError(problems) from error
+
+
+def _variable(field: str) -> str:
+    return "ARTIFACT_DIR" if field == "artifact_dir" else f"HUNDREDFOLD_{field.upper()}"

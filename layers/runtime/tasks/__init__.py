@@ -1,0 +1,13 @@
+"""The tasks, by the name clients call them. A new task is one file beside this one and one line here."""
+
+from __future__ import annotations
+
+from layers.runtime.tasks import embedding, feature_extraction, sentence_similarity, text_classification
+from layers.runtime.tasks.task import Task
+
+TASKS: dict[str, Task] = {
+    "text-classification": text_classification.TASK,
+    "feature-extraction": feature_extraction.TASK,
+    "sentence-similarity": sentence_similarity.TASK,
+    "embed": embedding.TASK,
+}

@@ -1,0 +1,97 @@
+"""What a task is, and how all of them read texts and parameters: strictly, naming what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypedDict
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from layers.errors import InputError
+from layers.runtime.run import Run
+from layers.runtime.tokenizer import Direction, Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`answer(run, inputs, parameters)` gives what JSON can carry; `served_by` are manifests' tasks that can."""
+
+    answer: Callable[[Run, Any, Mapping[str, Any]], Any]
+    served_by: tuple[str, ...]
+
+
+class Truncation(TypedDict):
+    """Keyword arguments of `Run.encode`."""
+
+    truncate: bool
+    truncation_direction: Direction
+    strategy: Strategy
+
+
+class Parameters(BaseModel):
+    """What every task over one text takes. A task's own parameters are fields of a subclass."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    truncate: bool | None = None
+    truncation_direction: Direction = "right"
+    truncation: bool | Literal["longest_first", "only_first", "only_second", "do_not_truncate"] | None = None
+
+    @field_validator("truncation_direction", mode="before")
+    @classmethod
+    def _as_written_by_tei_clients(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @classmethod
+    def read(cls, parameters: Mapping[str, Any]) -> Self:
+        """Raises InputError naming the parameter, what came, what was expected, and the valid names."""
+        try:
+            return cls.model_validate(dict(parameters))
+        except ValidationError as error:
+            raise InputError("; ".join(cls._explain(item) for item in error.errors())) from error
+
+    def truncation_options(self) -> Truncation:
+        """Both spellings as one. Raises InputError when they contradict each other."""
+        by_strategy = None if self.truncation is None else self.truncation not in (False, "do_not_truncate")
+        if None not in (self.truncate, by_strategy) and self.truncate != by_strategy:
+            raise InputError(
+                f"parameters contradict each other: truncate is {self.truncate}, truncation is {self.truncation!r}."
+            )
+        wanted = self.truncate if self.truncate is not None else by_strategy
+        return {
+            "truncate": wanted is not False,
+            "truncation_direction": self.truncation_direction,
+            "strategy": self.truncation if self.truncation in ("only_first", "only_second") else "longest_first",
+        }
+
+    @classmethod
+    def _explain(cls, item: Any) -> str:
+        name = ".".join(str(part) for part in item["loc"][:1])
+        if item["type"] == "extra_forbidden":
+            return f"unknown parameter {shown(name)}: expected one of {', '.join(cls.model_fields)}"
+        return f"parameter {name!r}: got {shown(item['input'])}, {item['msg'][:1].lower()}{item['msg'][1:]}"
+
+
+def read_texts(inputs: Any) -> tuple[list[str], bool]:
+    """The texts, and whether they came as a list. Raises InputError when they are not text."""
+    if isinstance(inputs, str):
+        return [inputs], False
+    if isinstance(inputs, list):
+        for position, text in enumerate(inputs):
+            if not isinstance(text, str):
+                raise InputError(f"inputs[{position}]: got {kind(text)}, expected a string.")
+        return inputs, True
+    raise InputError(f"inputs: got {kind(inputs)}, expected a string or a list of strings.")
+
+
+def shown(value: Any) -> str:
+    """What a caller sent, short enough for a message."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def kind(value: Any) -> str:
+    """What JSON calls a value's type, for messages."""
+    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string"}
+    return names.get(type(value)) or ("a list" if isinstance(value, list) else "an object")

@@ -1,0 +1,1 @@
+"""From predictions to HTTP: one ASGI application for a laptop, Lambda and a GPU endpoint."""

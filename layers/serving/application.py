@@ -1,0 +1,45 @@
+"""The application: models by name in, one ASGI application out. Nothing is loaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Response
+
+from layers.runtime.predictor import Predictor
+from layers.runtime.settings import Settings
+from layers.serving.answers import json_answer
+from layers.serving.failures import install_failures
+from layers.serving.hub_routes import hub_routes
+from layers.serving.models import Models
+from layers.serving.tei_routes import tei_routes
+
+
+def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastAPI:
+    """Serve loaded predictors, each by its name and the only one also at `/`."""
+    models = Models(predictors, settings)
+    # A redirect to or from a trailing slash would send the client to a host only the gateway knows.
+    app = FastAPI(title="Hundredfold", redirect_slashes=False)
+    install_failures(app)
+
+    @app.get("/", response_class=Response)
+    async def description() -> Response:
+        """What is served here and how to ask for it."""
+        routes = [f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods]
+        served = {name: {"task": model.manifest.task, "tasks": model.tasks} for name, model in predictors.items()}
+        return json_answer({"models": served, "routes": sorted(routes)})
+
+    @app.get("/health", response_class=Response)
+    @app.get("/ping", response_class=Response)
+    async def health() -> Response:
+        """200 once every model is loaded, which they are before anything is served."""
+        return json_answer({"status": "ok"})
+
+    @app.get("/info", response_class=Response)
+    async def info() -> Response:
+        """What the model is and what it takes."""
+        return json_answer(models.describe_all())
+
+    app.include_router(hub_routes(models))
+    app.include_router(tei_routes(models))
+    return app

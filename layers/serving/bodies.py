@@ -1,0 +1,80 @@
+"""Request bodies: read within the limit, parsed whatever their content type says, refused by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from fastapi import Request
+
+from layers.errors import InputError
+from layers.runtime.tasks.task import kind, shown
+
+
+@dataclass(frozen=True, slots=True)
+class TaskBody:
+    """What the Inference API's clients send: the inputs, and the parameters from wherever they stood."""
+
+    inputs: Any
+    parameters: dict[str, Any]
+
+
+async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
+    """The body's JSON object. Raises InputError: 413 beyond `max_bytes`, 400 not JSON, 422 not an object."""
+    body = await _read_within(request, max_bytes)
+    try:
+        content = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise InputError("body is nested too deeply.", status=400, error_type="malformed") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"body is not UTF-8: {error.reason}.", status=400, error_type="malformed") from error
+    except ValueError as error:
+        raise InputError(f"body is not JSON: {error}.", status=400, error_type="malformed") from error
+    if not isinstance(content, dict):
+        raise InputError(f'body: got {kind(content)}, expected an object such as {{"inputs": "text"}}.')
+    return content
+
+
+def read_task_body(content: dict[str, Any]) -> TaskBody:
+    """Take apart {"inputs", "parameters"?, ...}; parameters may also stand at the root, as TEI's do.
+
+    `options` of the older Inference API is accepted and ignored. Raises InputError (422).
+    """
+    if "inputs" not in content:
+        raise InputError(f"body: got the keys {shown(list(content))}, expected inputs.")
+    parameters = content.get("parameters")
+    if parameters is not None and not isinstance(parameters, dict):
+        raise InputError(f"parameters: got {kind(parameters)}, expected an object.")
+    options = content.get("options")
+    if options is not None and not isinstance(options, dict):
+        raise InputError(f"options: got {kind(options)}, expected an object.")
+    at_root = {key: value for key, value in content.items() if key not in ("inputs", "parameters", "options")}
+    twice = at_root.keys() & (parameters or {}).keys()
+    if twice:
+        raise InputError(f"parameter {shown(min(twice))} is given twice: at the root and in parameters.")
+    return TaskBody(content["inputs"], {**at_root, **(parameters or {})})
+
+
+async def _read_within(request: Request, max_bytes: int) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        _refuse_size(int(declared), max_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            _refuse_size(size, max_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _refuse_size(got: int, limit: int) -> NoReturn:
+    raise InputError(
+        f"body is too large: got {got} bytes or more, expected at most {limit}.", status=413, error_type="too_large"
+    )
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

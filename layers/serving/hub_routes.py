@@ -1,0 +1,58 @@
+"""The routes that Hugging Face's inference clients use: POST to the URL as it was given."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from fastapi import APIRouter, Request, Response
+
+from layers.runtime.predictor import Predictor
+from layers.serving.answers import json_answer, prediction_answer
+from layers.serving.bodies import read_json, read_task_body
+from layers.serving.failures import GuardedRoute
+from layers.serving.models import Models
+from layers.serving.schema import TASK_REQUEST
+
+
+def hub_routes(models: Models) -> APIRouter:
+    """POST /, /models/NAME and /models/NAME/pipeline/TASK; GET of a model's /info and /health."""
+    router = APIRouter(route_class=GuardedRoute)
+
+    async def answer(request: Request, predictor: Predictor, task: str | None = None) -> Response:
+        started = perf_counter()
+        body = read_task_body(await read_json(request, models.settings.max_body_bytes))
+        prediction = predictor.predict(
+            body.inputs, body.parameters, task=task, max_inputs=models.settings.max_batch_size
+        )
+        return prediction_answer(prediction, started)
+
+    # Endpoints are async and infer in line: handing a request to a thread costs 0.7 ms, and a Lambda
+    # environment has one request at a time.
+    @router.post("/", openapi_extra=TASK_REQUEST, response_class=Response)
+    async def predict(request: Request) -> Response:
+        """Answer with the only model there is."""
+        return await answer(request, models.only())
+
+    @router.post("/models/{name}", openapi_extra=TASK_REQUEST, response_class=Response)
+    async def predict_with(request: Request, name: str) -> Response:
+        """Answer with the model of that name, its own task."""
+        return await answer(request, models.named(name))
+
+    @router.post("/models/{name}/pipeline/{task}", openapi_extra=TASK_REQUEST, response_class=Response)
+    async def predict_task_with(request: Request, name: str, task: str) -> Response:
+        """Answer a task with the model of that name."""
+        return await answer(request, models.named(name), task)
+
+    @router.get("/models/{name}", response_class=Response)
+    @router.get("/models/{name}/info", response_class=Response)
+    async def info(name: str) -> Response:
+        """What the model is and what it takes."""
+        return json_answer(models.describe(models.named(name)))
+
+    @router.get("/models/{name}/health", response_class=Response)
+    async def health(name: str) -> Response:
+        """200 once the model is loaded, which it is before anything is served."""
+        models.named(name)
+        return json_answer({"status": "ok"})
+
+    return router

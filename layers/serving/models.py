@@ -1,0 +1,96 @@
+"""Which model a request is for, and what there is to know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from typing import Any
+
+from layers.errors import InputError
+from layers.runtime.predictor import Predictor
+from layers.runtime.settings import Settings
+
+
+class Models:
+    """The predictors that one application serves, by name."""
+
+    def __init__(self, predictors: Mapping[str, Predictor], settings: Settings) -> None:
+        self._predictors = dict(predictors)
+        self.settings = settings
+
+    def named(self, name: str) -> Predictor:
+        """Raises InputError (404) for a name that is not served."""
+        if name not in self._predictors:
+            raise InputError(f"unknown model {name!r}: {self._served()}", status=404, error_type="unknown_model")
+        return self._predictors[name]
+
+    def only(self, task: str | None = None) -> Predictor:
+        """The one model (that answers `task`). Raises InputError (404) when there are more, or none does."""
+        able = [model for model in self._predictors.values() if task is None or task in model.tasks]
+        if len(able) == 1:
+            return able[0]
+        if not able:
+            raise InputError(f"no model here answers {task!r}. {self._served()}", status=404, error_type="unknown_task")
+        raise InputError(
+            f"several models are served here: POST to /models/NAME. {self._served()}",
+            status=404,
+            error_type="unknown_model",
+        )
+
+    def describe_all(self) -> dict[str, Any]:
+        """The only model's facts, or every model's by name."""
+        if len(self._predictors) == 1:
+            return self.describe(self.only())
+        return {"models": {name: self.describe(predictor) for name, predictor in self._predictors.items()}}
+
+    def describe(self, predictor: Predictor) -> dict[str, Any]:
+        """A model in the fields of TEI's `/info`, then ours."""
+        manifest, engine = predictor.manifest, predictor.engine
+        return {
+            "model_id": manifest.source.location,
+            "model_sha": manifest.source.revision,
+            "model_dtype": engine.variant.precision,
+            "served_model_name": manifest.name,
+            "model_type": _model_type(predictor),
+            "max_concurrent_requests": 1,
+            "max_input_length": manifest.limits.max_tokens,
+            "max_batch_tokens": self.settings.max_batch_tokens,
+            "max_batch_requests": None,
+            "max_client_batch_size": self.settings.max_batch_size,
+            "auto_truncate": True,
+            "tokenization_workers": 1,
+            "version": _version(),
+            "sha": None,
+            "docker_label": None,
+            "payload_limit": self.settings.max_body_bytes,
+            "task": manifest.task,
+            "tasks": list(predictor.tasks),
+            "architecture": manifest.architecture,
+            "digest": manifest.digest,
+            "variant": engine.variant.name,
+            "threads": engine.threads,
+            "caches": {name: asdict(report) for name, report in predictor.cache_reports().items()},
+        }
+
+    def _served(self) -> str:
+        return f"Served here: {', '.join(f'{n} ({m.manifest.task})' for n, m in self._predictors.items())}."
+
+
+def _model_type(predictor: Predictor) -> dict[str, Any]:
+    manifest = predictor.manifest
+    if manifest.labels:
+        id2label = {str(index): label for index, label in enumerate(manifest.labels)}
+        label2id = {label: index for index, label in enumerate(manifest.labels)}
+        return {"classifier": {"id2label": id2label, "label2id": label2id}}
+    return {"embedding": {"pooling": manifest.pooling.mode if manifest.pooling else "mean"}}
+
+
+@cache
+def _version() -> str:
+    try:
+        return installed_version("hundredfold")
+    except PackageNotFoundError:
+        return "unknown"
