@@ -21,6 +21,7 @@ TOKENIZER = "tokenizer.json"
 
 # What a graph's integer products must not saturate on. x86-64 without VNNI adds u8 x s8 pairs in 16
 # bits (vpmaddubsw), so signed 8-bit weights are exact on VNNI and on arm64 only.
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 InstructionSet = Literal["x86_64-vnni", "x86_64-avx2", "arm64"]
 INSTRUCTION_SETS: dict[str, tuple[InstructionSet, ...]] = {
     "x86_64": ("x86_64-vnni", "x86_64-avx2"),
@@ -126,8 +127,9 @@ class Manifest(Record):
     architecture: str
     task: str
     labels: tuple[str, ...]
-    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None
+    problem_type: ProblemType | None
     limits: Limits
+    pad_token_id: int
     pooling: Pooling | None
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -29,6 +29,12 @@ MICROSOFT = "com.microsoft"
 MASKED = -1e4
 
 
+class Operators(Protocol):
+    """ONNX operators by name: `op.MatMul(a, b)` appends the node and gives its first output."""
+
+    def __getattr__(self, operator: str) -> Callable[..., Value]: ...
+
+
 class Net:
     """A graph under construction. Recipes call its blocks; forms (see `forms/`) call its primitives."""
 
@@ -37,16 +43,18 @@ class Net:
         self.plan = plan
         self.sites: dict[str, Site] = {}
         self.taps: dict[str, Value] = {}
+        self.tables: set[str] = set()
         self._graph = ir.Graph([], [], nodes=[], opset_imports={"": OPSET, MICROSOFT: 1}, name=checkpoint.model_type)
         self._builder = GraphBuilder(self._graph)
-        self.op = self._builder.op
-        self.ms = self._builder.opset(MICROSOFT, 1)
+        self.op: Operators = self._builder.op
+        self.ms: Operators = self._builder.opset(MICROSOFT, 1)
         self._initializers: dict[str, Value] = {}
         self.shared: dict[tuple[object, ...], Value] = {}
 
     def input(self, name: str) -> Value:
         """An int64 graph input [batch, sequence]."""
-        return self._builder.input(name, dtype=ir.DataType.INT64, shape=["batch", "sequence"])
+        value: Value = self._builder.input(name, dtype=ir.DataType.INT64, shape=["batch", "sequence"])
+        return value
 
     def tensor(self, name: str) -> Value:
         """A checkpoint tensor as a float32 initializer of its own name and shape."""
@@ -93,6 +101,7 @@ class Net:
     def embed(self, ids: Value, name: str) -> Value:
         """Rows of the table `name` [entries, dimension] at `ids`: [batch, sequence, dimension]."""
         self.checkpoint.used.add(name)
+        self.tables.add(name)
         return self.plan.embedding_for(name).emit(self, ids, name)
 
     def layer_norm(self, x: Value, module: str, epsilon: float) -> Value:
@@ -163,9 +172,7 @@ class Net:
                 self._builder.add_output(value, None)
         return ir.Model(self._graph, ir_version=IR_VERSION, producer_name="hundredfold")
 
-    def _site(
-        self, x: Value, module: str, weight: str, bias: str | None, rows: tuple[int, int] | None
-    ) -> Site:
+    def _site(self, x: Value, module: str, weight: str, bias: str | None, rows: tuple[int, int] | None) -> Site:
         out_features, in_features = self.checkpoint.shape(weight)
         begin, end = rows or (0, out_features)
         suffix = f"[{begin}:{end}]" if rows else ""

@@ -31,19 +31,19 @@ class ActivationRange:
     def round_trip(self, values: Floats) -> Floats:
         """The values as they come back after quantization."""
         codes = np.clip(np.rint(values / self.scale) + self.zero_point, 0, 255)
-        return ((codes - self.zero_point) * self.scale).astype(np.float32)
+        return np.asarray((codes - self.zero_point) * self.scale, np.float32)
 
 
 def weight_scales(weight: Floats, bits: int) -> Floats:
     """One scale per output channel of `weight` [out_features, in_features]; symmetric."""
     peak = np.abs(weight).max(axis=1)
-    return np.maximum(peak / WEIGHT_LIMITS[bits], np.finfo(np.float32).tiny).astype(np.float32)
+    return np.asarray(np.maximum(peak / WEIGHT_LIMITS[bits], np.finfo(np.float32).tiny), np.float32)
 
 
 def quantize_weight(weight: Floats, scales: Floats, bits: int) -> NDArray[np.int8]:
     """`weight` [out_features, in_features] as int8 codes of the same shape."""
     limit = WEIGHT_LIMITS[bits]
-    return np.clip(np.rint(weight / scales[:, None]), -limit, limit).astype(np.int8)
+    return np.asarray(np.clip(np.rint(weight / scales[:, None]), -limit, limit), np.int8)
 
 
 def best_range(values: Floats) -> ActivationRange:

@@ -72,7 +72,9 @@ class Recipe:
 
     def _account_for_every_tensor(self) -> None:
         expected = [f"{p}" for p in self.architecture.unused]
-        strangers = [name for name in self.checkpoint.unused() if not any(fnmatchcase(self._full(name), p) for p in expected)]
+        strangers = [
+            name for name in self.checkpoint.unused() if not any(fnmatchcase(self._full(name), p) for p in expected)
+        ]
         if strangers:
             raise CheckpointError(
                 f"{self.checkpoint.directory.name} ({self.architecture.model_type}): {len(strangers)} tensors that no "

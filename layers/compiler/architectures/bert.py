@@ -6,6 +6,7 @@ pad_token_id + 1 (fairseq's rule), so two of the table's rows are never read and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -37,20 +38,28 @@ class LayerShape:
     activation: str
     epsilon: float
     names: LayerNames = LayerNames()
+    scale: float | None = None
+
+
+# (query, key) [batch, sequence, hidden] -> what is added to the scores, [batch or 1, heads or 1, sequence, sequence]
+ScoreBias = Callable[[ir.Value, ir.Value], ir.Value]
 
 
 def encoder_layer(
-    net: Net, shape: LayerShape, at: str, hidden_states: ir.Value, padding: ir.Value, bias: ir.Value | None = None
+    net: Net, shape: LayerShape, at: str, hidden_states: ir.Value, padding: ir.Value, bias: ScoreBias | None = None
 ) -> ir.Value:
     """One layer at module `at`: attention, residual + norm, feed-forward, residual + norm."""
     names, epsilon = shape.names, shape.epsilon
+    query = net.linear(hidden_states, f"{at}.{names.query}")
+    key = net.linear(hidden_states, f"{at}.{names.key}")
     attended = net.attention(
-        net.linear(hidden_states, f"{at}.{names.query}"),
-        net.linear(hidden_states, f"{at}.{names.key}"),
+        query,
+        key,
         net.linear(hidden_states, f"{at}.{names.value}"),
         heads=shape.heads,
         key_padding_mask=padding,
-        bias=bias,
+        bias=bias(query, key) if bias else None,
+        scale=shape.scale,
     )
     attended = net.linear(attended, f"{at}.{names.attention_output}")
     hidden_states = net.add_norm(attended, hidden_states, f"{at}.{names.attention_norm}", epsilon)
@@ -99,7 +108,8 @@ def embeddings(net: Net, config: HfConfig, inputs: EncoderInputs, at: str, *, fa
 def encode(net: Net, config: HfConfig, inputs: EncoderInputs, prefix: str, *, fairseq_positions: bool) -> ir.Value:
     """last_hidden_state [batch, sequence, hidden]."""
     hidden_states = embeddings(net, config, inputs, f"{prefix}.embeddings", fairseq_positions=fairseq_positions)
-    if f"{prefix}.embeddings_project.weight" in net.checkpoint:
+    # ELECTRA's small models embed in fewer dimensions than they think in.
+    if config.get("embedding_size", config["hidden_size"]) != config["hidden_size"]:
         hidden_states = net.linear(hidden_states, f"{prefix}.embeddings_project")
     shape = LayerShape(config["num_attention_heads"], config["hidden_act"], config["layer_norm_eps"])
     padding = padding_mask(net, inputs.attention_mask)
@@ -108,7 +118,9 @@ def encode(net: Net, config: HfConfig, inputs: EncoderInputs, prefix: str, *, fa
     return hidden_states
 
 
-def _relative(model_type: str, prefix: str, task_heads: dict[str, Head], unused: tuple[str, ...], *, fairseq: bool) -> Architecture:
+def _configured(
+    model_type: str, prefix: str, task_heads: dict[str, Head], unused: tuple[str, ...], *, fairseq: bool
+) -> Architecture:
     return Architecture(
         model_type=model_type,
         prefix=prefix,
@@ -121,7 +133,7 @@ def _relative(model_type: str, prefix: str, task_heads: dict[str, Head], unused:
     )
 
 
-BERT = _relative(
+BERT = _configured(
     "bert",
     "bert",
     {
@@ -143,7 +155,7 @@ BERT = _relative(
     fairseq=False,
 )
 
-ELECTRA = _relative(
+ELECTRA = _configured(
     "electra",
     "electra",
     {
@@ -183,6 +195,6 @@ _ROBERTA_HEADS: dict[str, Head] = {
 _ROBERTA_UNUSED = ("roberta.pooler.*", "lm_head.*", "classifier.*", "qa_outputs.*")
 
 ROBERTA, XLM_ROBERTA, CAMEMBERT = (
-    _relative(model_type, "roberta", _ROBERTA_HEADS, _ROBERTA_UNUSED, fairseq=True)
+    _configured(model_type, "roberta", _ROBERTA_HEADS, _ROBERTA_UNUSED, fairseq=True)
     for model_type in ("roberta", "xlm-roberta", "camembert")
 )

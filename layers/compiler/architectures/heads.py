@@ -48,7 +48,9 @@ def span(projection: str = "qa_outputs") -> Head:
     return head
 
 
-def masked_lm(dense: str, activation: str, norm: str, epsilon: str | float, words: str, decoder: str, bias: str) -> Head:
+def masked_lm(
+    dense: str, activation: str, norm: str, epsilon: str | float, words: str, decoder: str, bias: str
+) -> Head:
     """norm(activation(dense(x))) @ words.T + bias -> logits [batch, sequence, vocabulary].
 
     `activation` and `epsilon` are literal, or "config.KEY" to read them from the configuration. `words` is the

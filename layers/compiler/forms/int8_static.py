@@ -35,6 +35,4 @@ class Int8Static:
         if key not in net.shared:
             net.shared[key] = net.op.QuantizeLinear(x, scale, zero_point)
         bias = site.bias(net)
-        return Product(
-            net.ms.MatMulIntegerToFloat(net.shared[key], codes, scale, weight_scale, zero_point, None, bias)
-        )
+        return Product(net.ms.MatMulIntegerToFloat(net.shared[key], codes, scale, weight_scale, zero_point, None, bias))

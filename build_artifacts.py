@@ -1,0 +1,66 @@
+"""The build step's command line: `python build_artifacts.py [MODEL ...]`. No logic of its own."""
+
+from __future__ import annotations
+
+import warnings
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from layers.catalogue import read_catalogue, select
+from layers.errors import CatalogueError, HundredfoldError
+
+
+class Target(StrEnum):
+    """Machines an artifact can be built for."""
+
+    X86_64 = "x86_64"
+    ARM64 = "arm64"
+    CUDA = "cuda"
+
+
+def main(
+    models: Annotated[list[str] | None, typer.Argument(help="Models of the catalogue; all when none is named.")] = None,
+    catalog: Annotated[Path, typer.Option(help="The catalogue file.")] = Path("models.toml"),
+    output: Annotated[Path, typer.Option(help="Where artifacts go, one directory a model.")] = Path("build"),
+    target: Annotated[Target, typer.Option(help="The machines to build for.")] = Target.X86_64,
+) -> None:
+    """Build, quantize and judge models; exit 0 only when every one passed its gate."""
+    warnings.filterwarnings("ignore", module="transformers")
+    console = Console(highlight=False, width=None if Console().is_terminal else 160)
+    errors = Console(stderr=True, highlight=False)
+    try:
+        specs = select(read_catalogue(catalog), models or [])
+    except CatalogueError as error:
+        errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    from layers.compiler.build import build  # imports onnx; errors above it should come at once
+    from layers.compiler.report import table_of
+
+    failed = []
+    for spec in specs:
+        with console.status(f"{spec.name}: building"):
+            try:
+                built = build(
+                    spec,
+                    catalog.parent,
+                    output,
+                    target.value,
+                    lambda line, name=spec.name: console.print(f"{name}: {line}", markup=False, soft_wrap=True),  # type: ignore[misc]
+                )
+            except HundredfoldError as error:
+                errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+                failed.append(2 if isinstance(error, CatalogueError) else 1)
+                continue
+        if built.reused:
+            console.print(f"{spec.name}: unchanged, reusing {built.directory}", markup=False)
+        console.print(table_of(built.manifest))
+    if failed:
+        raise typer.Exit(max(failed))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,200 @@
+"""The build: specification -> checkpoint -> graph -> variants -> gate -> artifact. One call builds one model."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from layers.artifact import (
+    INSTRUCTION_SETS,
+    SCHEMA_VERSION,
+    Golden,
+    Manifest,
+    Source,
+    record_file,
+    verify_files,
+)
+from layers.catalogue import ModelSpec
+from layers.compiler import examples, fetch, parity, timing, tokenizer, variants
+from layers.compiler.calibration import Calibration, calibrate
+from layers.compiler.choice import choose
+from layers.compiler.draft import Draft
+from layers.compiler.examples import Example, Examples
+from layers.compiler.gate import Jury, metric_for, summon
+from layers.compiler.plan import FP32
+from layers.compiler.recipe import Recipe, open_recipe
+from layers.compiler.trial import describe, judge, try_all
+from layers.errors import ArtifactError, UnsupportedError
+from layers.runtime.cpu import instruction_set, thread_count
+from layers.runtime.engine import Engine
+from layers.runtime.predictor import Predictor
+from layers.runtime.tasks import TASKS
+
+Say = Callable[[str], None]
+GOLDENS = 3
+# A golden's outputs may move by this share of their scale between machines of one instruction set.
+GOLDEN_TOLERANCE = {"fp32": 1e-3, "int8": 5e-2, "int4": 1e-1, "fp16": 1e-2}
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished model: where it is, what its manifest says, and whether an earlier build was reused."""
+
+    directory: Path
+    manifest: Manifest
+    reused: bool
+
+
+def build(spec: ModelSpec, catalogue_directory: Path, output: Path, target: str, say: Say) -> Built:
+    """Build one model into `output/NAME`, or find that the same inputs have been built already.
+
+    Nothing is written unless the model passed its gate. Raises CheckpointError, UnsupportedError, CatalogueError
+    or GateError; `say` receives one line per step.
+    """
+    if target not in INSTRUCTION_SETS:
+        raise UnsupportedError(
+            f"{spec.name}: no variants for target {target!r}; expected {', '.join(INSTRUCTION_SETS)}."
+        )
+    checkpoint_directory = fetch.locate(spec, catalogue_directory)
+    recipe = open_recipe(checkpoint_directory, spec.task)
+    data = examples.load_examples(spec, catalogue_directory)
+    source = _source(spec, recipe)
+    digest = _digest(spec, source, data, target)
+    final = output / spec.name
+    if (found := _reusable(final, digest)) is not None:
+        return Built(final, found, reused=True)
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{spec.name}-", dir=output) as workdir:
+        work = Path(workdir) / spec.name
+        work.mkdir()
+        draft = Draft(work, spec, recipe, tokenizer.convert(checkpoint_directory, work), source, digest, target)
+        manifest = _make(draft, data, say)
+        manifest.write(work)
+        _replace(final, work)
+    return Built(final, manifest, reused=False)
+
+
+def _make(draft: Draft, data: Examples, say: Say) -> Manifest:
+    """Judge, time, choose and check every candidate; gives the final manifest."""
+    spec, recipe = draft.spec, draft.recipe
+    draft.add(FP32)
+    reference = draft.open(FP32.name)
+    metric = metric_for(spec, data.judged, reference.manifest.problem_type)
+    jury = summon(spec, metric, reference, data.judged, draft.tokenizer.mask_token_id)
+    compared = parity.compare(recipe.checkpoint.directory, spec.task, reference, jury.encodings)
+    say(f"fp32 graph: {compared}; judged by {metric.name} on {len(jury.encodings)} examples of {data.origin}")
+    say(describe(judge(draft, FP32, jury)))
+    calibration = None if spec.precision == "fp32" else _calibrate(draft, reference, data.calibration)
+    plans = variants.candidates(spec, calibration)
+    try_all(draft, [plan for plan in plans if plan is not FP32], jury, calibration, say)
+    threads = thread_count()
+    _time(draft, jury, threads, say)
+    chosen = choose(spec, draft.variants.values(), INSTRUCTION_SETS[draft.target], str(threads))
+    draft.ship(chosen)
+    goldens = _goldens(draft, chosen[instruction_set()], data.judged) if instruction_set() in chosen else ()
+    return draft.manifest(chosen=chosen, goldens=goldens, parity=compared)
+
+
+def _calibrate(draft: Draft, engine: Engine, texts: Sequence[Example]) -> Calibration:
+    feeds = []
+    for text in texts:
+        encoding = engine.tokenizer.encode(text.text, text.text_pair)
+        feed = {
+            "input_ids": encoding.input_ids[None],
+            "attention_mask": np.ones((1, len(encoding)), np.int64),
+            "token_type_ids": encoding.token_type_ids[None],
+        }
+        feeds.append({name: feed[name] for name in draft.recipe.inputs})
+    with tempfile.TemporaryDirectory(dir=draft.directory) as scratch:
+        return calibrate(draft.recipe, feeds, Path(scratch))
+
+
+def _time(draft: Draft, jury: Jury, threads: int, say: Say) -> None:
+    """Measure what passed, on this machine's own target only: all with every thread, the best also with one."""
+    if instruction_set() not in INSTRUCTION_SETS[draft.target]:
+        say(f"latencies: not measured, this machine is {instruction_set()} and the target {draft.target}")
+        return
+    lengths = timing.lengths_for(draft.open(FP32.name).manifest.limits.max_tokens)
+    passed = [name for name, variant in draft.variants.items() if variant.verdict.passed]
+    for count in sorted({threads, 1}, reverse=True):
+        engines = {name: draft.open(name, threads=count) for name in passed}
+        for name, latencies in timing.time_variants(engines, jury.encodings, lengths).items():
+            variant = draft.variants[name]
+            draft.settle(variant.model_copy(update={"latency_ms": {**variant.latency_ms, str(count): latencies}}))
+        ranked = sorted(passed, key=lambda name: timing.geometric_mean(draft.variants[name].latency_ms[str(threads)]))
+        passed = [name for name in ranked[:1] if name != FP32.name] + [FP32.name]
+
+
+def _goldens(draft: Draft, name: str, judged: Sequence[Example]) -> tuple[Golden, ...]:
+    """The served answers to the first few examples, for the check after a deployment."""
+    if draft.spec.task not in TASKS:
+        return ()
+    predictor = Predictor(draft.open(name))
+    tolerance = GOLDEN_TOLERANCE[draft.variants[name].precision]
+    if draft.spec.task == "sentence-similarity":
+        texts = [example.text for example in judged[: GOLDENS + 1]]
+        inputs: list[object] = [{"source_sentence": texts[0], "sentences": texts[1:]}]
+    else:
+        inputs = [
+            {"text": example.text, "text_pair": example.text_pair} if example.text_pair else example.text
+            for example in judged[:GOLDENS]
+        ]
+    return tuple(Golden(inputs=each, outputs=predictor.predict(each).value, tolerance=tolerance) for each in inputs)
+
+
+def _source(spec: ModelSpec, recipe: Recipe) -> Source:
+    """Hash every file of the checkpoint that the build reads."""
+    directory = recipe.checkpoint.directory
+    modules = recipe.modules.files if recipe.modules else ()
+    names = {"config.json", *modules, *(file.name for file in recipe.checkpoint.weight_files)}
+    names |= {name for name in tokenizer.SOURCES if (directory / name).is_file()}
+    files = {name: record_file(directory / name) for name in sorted(names)}
+    return Source(location=spec.source, revision=spec.revision, files=files)
+
+
+def _digest(spec: ModelSpec, source: Source, data: Examples, target: str) -> str:
+    """What the artifact is made of: equal digests mean equal inputs."""
+    compiler = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        compiler.update(path.read_bytes())
+    inputs = {
+        "schema_version": SCHEMA_VERSION,
+        "compiler": compiler.hexdigest(),
+        "onnxruntime": importlib.metadata.version("onnxruntime"),
+        "spec": spec.model_dump(mode="json", exclude={"traffic", "deploy", "bucket"}),
+        "source": {name: record.sha256 for name, record in source.files.items()},
+        "data": hashlib.sha256(repr(data).encode()).hexdigest(),
+        "target": target,
+        "machine": [instruction_set(), thread_count()],
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _reusable(directory: Path, digest: str) -> Manifest | None:
+    try:
+        manifest = Manifest.read(directory)
+        if manifest.digest != digest:
+            return None
+        verify_files(manifest, directory, list(manifest.files), weights_by_hash=True)
+    except ArtifactError:
+        return None
+    return manifest
+
+
+def _replace(final: Path, work: Path) -> None:
+    """Put the finished directory in place of an earlier one, which is kept until the new one stands."""
+    if not final.exists():
+        work.rename(final)
+        return
+    earlier = work.parent / "earlier"
+    final.rename(earlier)
+    work.rename(final)
+    shutil.rmtree(earlier)

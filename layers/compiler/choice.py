@@ -1,0 +1,56 @@
+"""Which variant each instruction set is served: the fastest that passed, by measurement where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from layers.artifact import InstructionSet, Variant
+from layers.catalogue import ModelSpec
+from layers.compiler.timing import geometric_mean
+from layers.compiler.variants import PREFERENCE
+from layers.errors import GateError
+
+
+def choose(
+    spec: ModelSpec, variants: Iterable[Variant], targets: tuple[InstructionSet, ...], threads: str
+) -> dict[InstructionSet, str]:
+    """The chosen variant's name per instruction set.
+
+    Measured latencies decide between variants that have them; the others follow PREFERENCE. Raises GateError
+    when the precision was asked for by name and nothing of it passed.
+    """
+    passed = [variant for variant in variants if variant.verdict.passed]
+    wanted = [v for v in passed if spec.precision in ("auto", v.precision)]
+    chosen: dict[InstructionSet, str] = {}
+    for target in targets:
+        eligible = [variant for variant in wanted if target in variant.exact_on]
+        if not eligible:
+            raise GateError(_explain(spec, list(variants), target))
+        timed = [v for v in eligible if v.latency_ms.get(threads)] if target == _host() else []
+        if timed:
+            best = min(timed, key=lambda variant: geometric_mean(variant.latency_ms[threads]))
+        else:
+            best = min(eligible, key=lambda variant: PREFERENCE.index(variant.name))
+        chosen[target] = best.name
+    return chosen
+
+
+def _host() -> InstructionSet:
+    from layers.runtime.cpu import instruction_set
+
+    return instruction_set()
+
+
+def _explain(spec: ModelSpec, variants: list[Variant], target: InstructionSet) -> str:
+    tried = [v for v in variants if v.precision == spec.precision and target in v.exact_on]
+    if not tried:
+        return f'{spec.name}: no {spec.precision} variant is exact on {target}. Use precision = "auto".'
+    best = min(tried, key=lambda variant: variant.verdict.drop)
+    verdict = best.verdict
+    return (
+        f"{spec.name}: no {spec.precision} variant passed the gate for {target}. The best, {best.name}, has "
+        f"{verdict.metric} {verdict.value:.4f} against fp32's {verdict.reference:.4f}: dropped {verdict.drop:.2%}, "
+        f"allowed {verdict.max_drop:.2%} (n {verdict.n}, 95% interval {verdict.interval[0]:+.2%} to "
+        f'{verdict.interval[1]:+.2%}). Use precision = "auto" to ship the fastest that passes, or raise gate.max_drop. '
+        "Nothing was written."
+    )

@@ -1,0 +1,192 @@
+"""The accuracy gate: the variant against fp32 on the same examples, served by the runtime that will serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layers.artifact import Verdict
+from layers.catalogue import ModelSpec
+from layers.compiler import metrics
+from layers.compiler.examples import Example
+from layers.compiler.metrics import Judged, Metric
+from layers.errors import CatalogueError
+from layers.runtime.engine import Engine, Outputs
+from layers.runtime.tokenizer import Encoding
+
+RESAMPLES = 2000
+# A vocabulary of logits per hidden token is large: 64 texts of 128 tokens hold 1,200 of them, 150 MB for BERT's.
+MASKED_LM_EXAMPLES = 64
+CHUNK = 32
+# Every seventh token of a masked-LM example is hidden, about BERT's 15%.
+MASK_EVERY = 7
+# A text's answer in company may move by this share of what quantization moved it anyway. fp32 arithmetic in another
+# order flips single roundings (measured: up to 3%); one activation scale for the whole batch moves it by 50% and more.
+COMPANY_TOLERANCE = 0.25
+COMPANY_TEXTS = 16
+FLOAT_NOISE = 1e-5
+
+
+@dataclass(frozen=True)
+class Jury:
+    """Everything that stays the same from variant to variant: metric, examples, their encodings, fp32's outputs."""
+
+    metric: Metric
+    max_drop: float
+    judged: Judged
+    encodings: tuple[Encoding, ...]
+    output_names: tuple[str, ...]
+    hidden: Sequence[NDArray[np.int64]] | None
+
+    def hear(self, engine: Engine) -> list[Outputs]:
+        """The engine's outputs on every example, in the batches it would serve them in."""
+        return _outputs(engine, self.encodings, self.output_names, self.hidden)
+
+    def verdict(self, outputs: Sequence[Outputs]) -> Verdict:
+        """The paired comparison, with a 95% bootstrap interval of the drop."""
+        reference = self.metric.statistics(self.judged, self.judged.reference)
+        variant = self.metric.statistics(self.judged, outputs)
+        count = len(reference)
+        whole = np.ones((1, count))
+        draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+        [drop] = self._drops(whole, reference, variant)
+        low, high = np.quantile(self._drops(draws.astype(np.float64), reference, variant), [0.025, 0.975])
+        return Verdict(
+            metric=self.metric.name,
+            value=float(self.metric.aggregate(whole @ variant)[0]),
+            reference=float(self.metric.aggregate(whole @ reference)[0]),
+            drop=float(drop),
+            max_drop=self.max_drop,
+            n=count,
+            interval=(float(low), float(high)),
+            distinguishable=bool(low > 0 or high < 0),
+            passed=bool(drop <= self.max_drop),
+        )
+
+    def _drops(
+        self, draws: NDArray[np.float64], reference: NDArray[np.float64], variant: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Relative drop of every draw (a row of multiplicities); where fp32's value is 0, the plain difference."""
+        exact, got = self.metric.aggregate(draws @ reference), self.metric.aggregate(draws @ variant)
+        loss = exact - got if self.metric.higher_is_better else got - exact
+        return np.asarray(np.divide(loss, exact, out=loss.copy(), where=exact > 0))
+
+
+def metric_for(spec: ModelSpec, examples: Sequence[Example], problem_type: str | None) -> Metric:
+    """The metric asked for, or the task's default. Raises CatalogueError where the two do not fit."""
+    labelled = all(example.label is not None for example in examples)
+    classifier = spec.task in ("text-classification", "zero-shot-classification", "rerank")
+    available: dict[str, Metric] = {"logit_error": metrics.LOGIT_ERROR}
+    if classifier and problem_type == "multi_label_classification":
+        available |= {"agreement": metrics.LABEL_AGREEMENT}
+    elif classifier and problem_type != "regression":
+        available |= {"agreement": metrics.AGREEMENT}
+        available |= {"accuracy": metrics.ACCURACY, "f1": metrics.MACRO_F1} if labelled else {}
+    elif spec.task in ("feature-extraction", "sentence-similarity"):
+        available |= {"cosine": metrics.COSINE, "spearman": metrics.SPEARMAN}
+    elif spec.task == "token-classification":
+        available |= {"f1": metrics.SPAN_F1, "agreement": metrics.AGREEMENT}
+    elif spec.task == "question-answering":
+        available |= {"f1": metrics.ANSWER_F1}
+    elif spec.task == "fill-mask":
+        available |= {"top1": metrics.TOP1, "agreement": metrics.AGREEMENT}
+    if spec.gate.metric is None:
+        order = ("accuracy", "agreement", "cosine", "top1", "f1", "logit_error")
+        return next(available[name] for name in order if name in available)
+    if spec.gate.metric not in available:
+        raise CatalogueError(
+            f"[{spec.name}.gate] metric {spec.gate.metric!r} cannot be computed for {spec.task} on "
+            f"{'labelled' if labelled else 'unlabelled'} data; expected one of {', '.join(available)}."
+        )
+    return available[spec.gate.metric]
+
+
+def summon(
+    spec: ModelSpec, metric: Metric, engine: Engine, examples: Sequence[Example], mask_token_id: int | None
+) -> Jury:
+    """Encode the examples, hide tokens where the task is to find them, and run fp32 once."""
+    _check_labels(spec, metric, examples, engine.manifest.labels)
+    encodings = tuple(engine.tokenizer.encode(example.text, example.text_pair) for example in examples)
+    targets = None
+    if spec.task == "fill-mask" and mask_token_id is not None:
+        hidden = [_hide(encoding, mask_token_id) for encoding in encodings[:MASKED_LM_EXAMPLES]]
+        encodings, targets = tuple(encoding for encoding, _ in hidden), [wanted for _, wanted in hidden]
+        examples = examples[: len(encodings)]
+    names = _judged_outputs(engine.output_names)
+    reference = _outputs(engine, encodings, names, targets)
+    return Jury(
+        metric=metric,
+        max_drop=spec.gate.max_drop,
+        judged=Judged(
+            examples, None if targets is None else [t[t >= 0] for t in targets], reference, engine.manifest.labels
+        ),
+        encodings=encodings,
+        output_names=names,
+        hidden=targets,
+    )
+
+
+def row_independent(engine: Engine, jury: Jury) -> bool:
+    """True when a text's answer is the same alone and in company.
+
+    Texts of spread-out lengths run one by one and in one batch; the difference is compared with what
+    quantization itself changed. `engine` must treat the variant as row-independent, or nothing is batched.
+    """
+    order = np.argsort([len(encoding) for encoding in jury.encodings])
+    picked = sorted(set(order[np.linspace(0, len(order) - 1, COMPANY_TEXTS).astype(int)].tolist()))
+    encodings = [jury.encodings[index] for index in picked]
+    together = engine.forward(encodings, jury.output_names)
+    alone = [engine.forward([encoding], jury.output_names)[0] for encoding in encodings]
+    moved = noise = scale = 0.0
+    for index, single, batched in zip(picked, alone, together, strict=True):
+        for name in jury.output_names:
+            exact = jury.judged.reference[index][name]
+            if jury.hidden is not None:
+                single, batched = ({n: o[n][jury.hidden[index] >= 0] for n in o} for o in (single, batched))
+            moved += float(np.square(batched[name] - single[name]).sum())
+            noise += float(np.square(single[name] - exact).sum())
+            scale += float(np.square(exact).sum())
+    return moved <= max(COMPANY_TOLERANCE**2 * noise, FLOAT_NOISE**2 * scale)
+
+
+def _outputs(
+    engine: Engine,
+    encodings: Sequence[Encoding],
+    names: Sequence[str],
+    targets: Sequence[NDArray[np.int64]] | None,
+) -> list[Outputs]:
+    if targets is None:
+        return engine.forward(encodings, names)
+    kept: list[Outputs] = []
+    for begin in range(0, len(encodings), CHUNK):
+        part = engine.forward(encodings[begin : begin + CHUNK], names)
+        kept += [{"logits": o["logits"][t >= 0]} for o, t in zip(part, targets[begin:], strict=False)]
+    return kept
+
+
+def _judged_outputs(names: Sequence[str]) -> tuple[str, ...]:
+    """The outputs metrics read; a token vector is judged through the embedding made of it."""
+    return tuple(name for name in names if name != "last_hidden_state") or tuple(names)
+
+
+def _hide(encoding: Encoding, mask_token_id: int) -> tuple[Encoding, NDArray[np.int64]]:
+    """The encoding with every MASK_EVERY-th token masked, and the targets (-1 where nothing is hidden)."""
+    hidden = np.zeros(len(encoding), bool)
+    hidden[1:-1] = np.arange(1, len(encoding) - 1) % MASK_EVERY == MASK_EVERY // 2
+    masked = np.where(hidden, mask_token_id, encoding.input_ids)
+    targets = np.where(hidden, encoding.input_ids, -1)
+    return Encoding(masked, encoding.token_type_ids, encoding.truncated_tokens), targets
+
+
+def _check_labels(spec: ModelSpec, metric: Metric, examples: Sequence[Example], labels: tuple[str, ...]) -> None:
+    if metric not in (metrics.ACCURACY, metrics.MACRO_F1):
+        return
+    strangers = sorted({str(example.label) for example in examples} - set(labels))
+    if strangers:
+        raise CatalogueError(
+            f"[{spec.name}.gate] data: label {strangers[0]!r} is none of the model's {len(labels)}: "
+            f"{', '.join(labels[:6])} ... Labels must be written as in the checkpoint's id2label."
+        )

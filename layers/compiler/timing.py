@@ -1,0 +1,61 @@
+"""How fast variants are on this machine, measured through the runtime: contenders in turn, medians per length."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from layers.runtime.engine import Engine
+from layers.runtime.tokenizer import Encoding
+
+LENGTHS = (8, 32, 128, 384)
+MINIMUM_ROUNDS, MAXIMUM_ROUNDS = 7, 40
+SECONDS_PER_LENGTH = 4.0
+
+
+def lengths_for(max_tokens: int) -> tuple[int, ...]:
+    """The lengths to time: the usual ones that fit, and the model's own limit where it is shorter than 384."""
+    fitting = tuple(length for length in LENGTHS if length <= max_tokens)
+    return fitting or (max_tokens,)
+
+
+def time_variants(
+    engines: Mapping[str, Engine], texts: Sequence[Encoding], lengths: Sequence[int]
+) -> dict[str, dict[str, float]]:
+    """Median milliseconds of one text, by variant and tokens. Rounds alternate, so a slow spell hits all alike.
+
+    Ends a length after SECONDS_PER_LENGTH, but never before MINIMUM_ROUNDS.
+    """
+    medians: dict[str, dict[str, float]] = {name: {} for name in engines}
+    for length in lengths:
+        encoding = _of_length(texts, length)
+        samples: dict[str, list[float]] = {name: [] for name in engines}
+        for engine in engines.values():
+            engine.forward([encoding])
+        began = perf_counter()
+        for turn in range(MAXIMUM_ROUNDS):
+            for name, engine in engines.items():
+                started = perf_counter()
+                engine.forward([encoding])
+                samples[name].append((perf_counter() - started) * 1e3)
+            if turn + 1 >= MINIMUM_ROUNDS and perf_counter() - began > SECONDS_PER_LENGTH:
+                break
+        for name, values in samples.items():
+            medians[name][str(length)] = round(statistics.median(values), 3)
+    return medians
+
+
+def geometric_mean(latencies: Mapping[str, float]) -> float:
+    """One figure for a variant: every length counts alike, whatever its milliseconds."""
+    return math.exp(sum(math.log(value) for value in latencies.values()) / len(latencies))
+
+
+def _of_length(texts: Sequence[Encoding], length: int) -> Encoding:
+    """Real tokens, cut or joined to exactly `length`."""
+    joined = np.concatenate([encoding.input_ids for encoding in texts])
+    input_ids = np.resize(joined, length)
+    return Encoding(input_ids, np.zeros(length, np.int64), 0)

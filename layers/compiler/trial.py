@@ -1,0 +1,73 @@
+"""Judging candidates: each is written, opened through the runtime and put to the gate; a failing one gets help.
+
+Help means that the sites int8 harms most go back to fp32, more of them at each pass, within a fixed budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from layers.artifact import Variant
+from layers.compiler.calibration import Calibration
+from layers.compiler.draft import Draft
+from layers.compiler.gate import Jury, row_independent
+from layers.compiler.plan import Plan
+from layers.compiler.variants import PREFERENCE
+
+# Shares of the sites that are kept in fp32, one pass each; and passes in all, over every variant that failed.
+RESCUE_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
+RESCUE_PASSES = 6
+
+Say = Callable[[str], None]
+
+
+def judge(draft: Draft, plan: Plan, jury: Jury) -> Variant:
+    """Write one plan and settle what the gate says of it."""
+    variant = draft.add(plan)
+    engine = draft.open(plan.name)
+    independent = row_independent(engine, jury)
+    draft.settle(variant.model_copy(update={"row_independent": independent}))
+    if not independent:
+        engine = draft.open(plan.name)
+    verdict = jury.verdict(jury.hear(engine))
+    judged = draft.variants[plan.name].model_copy(update={"verdict": verdict})
+    draft.settle(judged)
+    return judged
+
+
+def try_all(draft: Draft, plans: Sequence[Plan], jury: Jury, calibration: Calibration | None, say: Say) -> None:
+    """Judge every plan, then help those that failed, fastest form first, until the budget is spent."""
+    failed = []
+    for plan in plans:
+        variant = judge(draft, plan, jury)
+        say(describe(variant))
+        if not variant.verdict.passed:
+            failed.append(plan)
+    if not failed or calibration is None:
+        return
+    harmed = calibration.most_harmed(draft.recipe, bits=8)
+    budget = RESCUE_PASSES
+    for plan in sorted(failed, key=lambda plan: PREFERENCE.index(plan.name)):
+        for helped in _helped(plan, harmed):
+            if budget == 0:
+                return
+            budget -= 1
+            variant = judge(draft, helped, jury)
+            say(f"{describe(variant)}, {len(helped.kept_fp32)} of {len(harmed)} layers in fp32")
+            if variant.verdict.passed:
+                break
+
+
+def describe(variant: Variant) -> str:
+    """One line: what was measured and what the gate said."""
+    verdict = variant.verdict
+    doubt = "" if verdict.distinguishable or verdict.n == 0 else " (within noise)"
+    return (
+        f"{variant.name}: {verdict.metric} {verdict.value:.4f} against {verdict.reference:.4f}, "
+        f"drop {verdict.drop:+.2%}{doubt}, {'passed' if verdict.passed else 'failed'}"
+    )
+
+
+def _helped(plan: Plan, harmed: Sequence[str]) -> Iterator[Plan]:
+    for share in RESCUE_SHARES:
+        yield plan.keeping(frozenset(harmed[: max(1, round(share * len(harmed)))]))

@@ -1,0 +1,62 @@
+"""The candidates: every form worth judging for a target, and the order to prefer them in where none can be timed."""
+
+from __future__ import annotations
+
+from layers.artifact import InstructionSet
+from layers.catalogue import ModelSpec
+from layers.compiler.calibration import Calibration
+from layers.compiler.forms.embedding import Int8Embedding
+from layers.compiler.forms.int8_dynamic import Int8Dynamic
+from layers.compiler.forms.int8_row import Int8Row
+from layers.compiler.forms.int8_static import Int8Static
+from layers.compiler.forms.weight_only import WeightOnly
+from layers.compiler.plan import EVERYWHERE, FP32, LinearForm, Plan
+from layers.errors import UnsupportedError
+
+# Signed 8-bit weights against u8 activations saturate in the 16-bit sums of plain AVX2; 7 bits cannot.
+WITHOUT_SATURATION: tuple[InstructionSet, ...] = ("x86_64-vnni", "arm64")
+# Exactness on AVX2 is claimed only for what a run under an AVX2-only CPU proved (docs/instruction-sets.md).
+EXACT_ON: dict[int, tuple[InstructionSet, ...]] = {8: WITHOUT_SATURATION, 7: EVERYWHERE}
+
+
+def candidates(spec: ModelSpec, calibration: Calibration | None) -> list[Plan]:
+    """The plans to judge for a specification's precision, fp32 first (it is the reference).
+
+    Raises UnsupportedError for a precision that has no form on a CPU.
+    """
+    if spec.precision == "fp32":
+        return [FP32]
+    if spec.precision in ("fp16", "int4"):
+        raise UnsupportedError(
+            f"{spec.name}: precision {spec.precision!r} has no CPU variant for encoders; expected auto, fp32 or int8."
+        )
+    assert calibration is not None, "int8 candidates need a calibration"
+    ranges = calibration.ranges()
+    forms: dict[str, LinearForm] = {"static": Int8Static(ranges), "row": Int8Row(), "dynamic": Int8Dynamic()}
+    safe_forms: dict[str, LinearForm] = {
+        "static": Int8Static(ranges, bits=7),
+        "row": Int8Row(bits=7),
+        "dynamic": Int8Dynamic(bits=7),
+    }
+    embedding = Int8Embedding()
+    return [
+        FP32,
+        *(Plan(f"int8-{name}", "int8", form, embedding, EXACT_ON[8]) for name, form in forms.items()),
+        *(Plan(f"int8-{name}-7bit", "int8", form, embedding, EXACT_ON[7]) for name, form in safe_forms.items()),
+        Plan("int8-weights", "int8", WeightOnly(), embedding, WITHOUT_SATURATION),
+    ]
+
+
+# Fastest first. For an instruction set that the build machine cannot time (all but its own), this decides.
+# From benchmarks/operators.py: the order held on x86-64 VNNI at every length; int8 over fp32 on AVX2 is
+# onnxruntime's published 1.6x (shared reference: peers.md row 8), not a measurement of this project.
+PREFERENCE = (
+    "int8-static",
+    "int8-static-7bit",
+    "int8-row",
+    "int8-row-7bit",
+    "int8-dynamic",
+    "int8-dynamic-7bit",
+    "int8-weights",
+    "fp32",
+)
