@@ -23,6 +23,7 @@ with ThreadPoolExecutor(1) as beside:
     from aws_lambda_powertools import Logger
     from mangum import Mangum
 
+    from functions.https.stage import without_stage
     from layers.runtime.cpu import instruction_set
     from layers.serving.application import create_app
     from layers.serving.cold_start import ColdStartHeaders
@@ -44,5 +45,15 @@ logger.info(
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one HTTP event in the shape its sender expects. `context` may be None."""
-    answer: dict[str, Any] = adapter(event, context)
+    try:
+        answer: dict[str, Any] = adapter(without_stage(event), context)
+    except ValueError:
+        # The body is neither text nor base64, so there is no request to give to the application.
+        logger.warning("event with a body that cannot be decoded")
+        answer = {
+            "statusCode": 400,
+            "headers": {"content-type": "application/json"},
+            "body": '{"error": "body cannot be decoded.", "error_type": "malformed"}',
+            "isBase64Encoded": False,
+        }
     return answer

@@ -118,7 +118,7 @@ class Engine:
 
     def warm_up(self) -> None:
         """One inference on a short text, so that the first request does not pay for first-time allocations."""
-        self.forward([self.tokenizer.encode("warm up")])
+        self.forward([self.tokenizer.encode_uncached("warm up")])
 
     def _run(self, batch: Sequence[Encoding], names: list[str]) -> list[Outputs]:
         feed = _pad(batch, self.tokenizer.pad_id)

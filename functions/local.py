@@ -1,0 +1,111 @@
+"""A model on this machine: served over HTTP, or handed one Lambda event.
+
+    python -m functions.local MODEL [--output build] [--host 127.0.0.1] [--port 8080]
+    python -m functions.local MODEL --event FILE.json
+
+Standard output carries the event's result and nothing else. Exit status: 0 answered, 1 the handler
+failed, 2 the command cannot be carried out as given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from functions.triggers import HANDLERS, trigger_of
+from layers.artifact import MANIFEST
+from layers.errors import ArtifactError, HundredfoldError, InputError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        directory = find_artifact(options.output, options.model)
+        if options.event is not None:
+            return invoke(directory, options.event)
+        serve(directory, options.host, options.port)
+    except HundredfoldError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def find_artifact(output: Path, model: str) -> Path:
+    """The folder of a built model. Raises ArtifactError naming those that are there."""
+    directory = output / model
+    if (directory / MANIFEST).is_file():
+        return directory
+    built = sorted(path.parent.name for path in output.glob(f"*/{MANIFEST}"))
+    raise ArtifactError(
+        f"no artifact of {model!r} in {output}: got {', '.join(built) or 'no built models at all'}. "
+        f"Build it first: python build_artifacts.py {model} --output {output}"
+    )
+
+
+def invoke(directory: Path, event_file: Path) -> int:
+    """Hand the event to the handler that it belongs to, and print what the handler returns."""
+    event = _read_event(event_file)
+    name = HANDLERS[trigger_of(event)]
+    os.environ["ARTIFACT_DIR"] = str(directory)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        raise InputError(f"{event_file}: no handler here takes {trigger_of(event)} events.") from error
+    try:
+        result = module.handler(event, None)
+    except Exception:
+        logging.getLogger("hundredfold.local").exception("the handler failed on %s", event_file)
+        return 1
+    sys.stdout.buffer.write(json.dumps(result, ensure_ascii=False).encode("utf-8") + b"\n")
+    return 0
+
+
+def serve(directory: Path, host: str, port: int) -> None:
+    """Serve the model until interrupted."""
+    try:
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise InputError("serving needs uvicorn: pip install 'hundredfold[build]'") from error
+    from layers.runtime.predictor import load_predictors
+    from layers.runtime.settings import Settings
+    from layers.serving.application import create_app
+
+    settings = Settings(artifact_dir=directory)
+    predictors = load_predictors(directory, **settings.load_options())
+    # Given a log configuration, uvicorn would write its access log to standard output.
+    uvicorn.run(create_app(predictors, settings), host=host, port=port, log_config=None)
+
+
+def _read_event(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m functions.local", description="Serve a built model here, or hand it one Lambda event."
+    )
+    parser.add_argument("model", metavar="MODEL", help="a built model's name")
+    parser.add_argument("--output", type=Path, default=Path("build"), help="folder of artifacts (default: build)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8080, help="port to serve on (default: 8080)")
+    parser.add_argument("--event", type=Path, metavar="FILE", help="hand this event to its handler instead of serving")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
