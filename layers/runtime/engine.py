@@ -121,7 +121,7 @@ class Engine:
         self.forward([self.tokenizer.encode_uncached("warm up")])
 
     def _run(self, batch: Sequence[Encoding], names: list[str]) -> list[Outputs]:
-        feed = _pad(batch, self.tokenizer.pad_id)
+        feed = _pad(batch, self.manifest.pad_token_id)
         answers = self._session.run(names, {name: feed[name] for name in self._input_names})
         rows: list[Outputs] = []
         for row, encoding in enumerate(batch):

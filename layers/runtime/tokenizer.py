@@ -48,7 +48,6 @@ class TextTokenizer:
         self._tokenizer = tokenizer
         self._cache: ByteBoundedCache[tuple[str, str | None, str, str], Encoding] = ByteBoundedCache(cache_bytes)
         self.max_tokens = max_tokens
-        self.pad_id = _pad_id(tokenizer)
         # A tokenizer.json remembers how it was last used, often in training: 160 tokens, always padded.
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -154,14 +153,3 @@ def _longest_first(first: int, second: int, room: int) -> list[int]:
         shorter = room // 2
         longer = shorter + room % 2
     return [shorter, longer] if first <= second else [longer, shorter]
-
-
-def _pad_id(tokenizer: Tokenizer) -> int:
-    """What fills short rows. RoBERTa counts its positions over tokens that are not this one."""
-    if tokenizer.padding is not None:
-        return int(tokenizer.padding["pad_id"])
-    for token in ("[PAD]", "<pad>"):
-        token_id = tokenizer.token_to_id(token)
-        if token_id is not None:
-            return int(token_id)
-    return 0

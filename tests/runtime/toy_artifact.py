@@ -134,7 +134,7 @@ def _manifest(
         "spec": {"name": name, "source": f"examples/{name}", "task": task},
         "source": {"location": f"examples/{name}", "revision": None, "files": {}},
         "architecture": "toy", "task": task, "labels": labels if task == "text-classification" else (),
-        "problem_type": problem_type, "limits": {"max_tokens": max_tokens}, "pooling": pooling,
+        "problem_type": problem_type, "limits": {"max_tokens": max_tokens}, "pooling": pooling, "pad_token_id": 0,
         "inputs": ("input_ids", "attention_mask", "token_type_ids"), "outputs": outputs, "target": "x86_64",
         "variants": (variant,),
         "chosen": {"x86_64-vnni": "fp32", "x86_64-avx2": "fp32", "arm64": "fp32"},
