@@ -24,7 +24,7 @@ from layers.artifact import (
 from layers.catalogue import ModelSpec
 from layers.compiler.net import count_operators
 from layers.compiler.plan import Plan
-from layers.compiler.recipe import HEAD_OF_TASK, Recipe, save
+from layers.compiler.recipe import HEAD_OF_TASK, OUTPUT_AXES, Recipe, save
 from layers.compiler.tokenizer import ConvertedTokenizer
 from layers.runtime.engine import Engine
 
@@ -97,7 +97,7 @@ class Draft:
             pad_token_id=self.tokenizer.pad_token_id,
             pooling=recipe.modules.pooling if recipe.modules else None,
             inputs=recipe.inputs,
-            outputs=_outputs_of(head),
+            outputs=tuple(OUTPUT_AXES[head]),
             target=self.target,
             variants=tuple(self.variants.values()),
             chosen=chosen,
@@ -131,13 +131,3 @@ def instruction_sets(target: str) -> tuple[InstructionSet, ...]:
 def _problem_type(recipe: Recipe, labels: int) -> ProblemType:
     stated: ProblemType | None = recipe.config.get("problem_type")
     return stated or ("regression" if labels == 1 else "single_label_classification")
-
-
-def _outputs_of(head: str) -> tuple[str, ...]:
-    match head:
-        case "encoder":
-            return ("last_hidden_state", "sentence_embedding")
-        case "question-answering":
-            return ("start_logits", "end_logits")
-        case _:
-            return ("logits",)

