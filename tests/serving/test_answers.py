@@ -1,0 +1,40 @@
+"""Headers that say what an answer took, and numbers that JSON cannot carry."""
+
+from __future__ import annotations
+
+import pytest
+
+from layers.serving.answers import json_answer
+from tests.serving.conftest import Serve
+
+
+def test_truncation_is_never_silent(serve: Serve) -> None:
+    client = serve("toy")
+    assert "x-truncated-tokens" not in client.post("/", json={"inputs": "an editor"}).headers
+    answer = client.post("/", json={"inputs": ["editor " * 40, "editor " * 35]})
+    assert answer.headers["x-truncated-tokens"] == str(10 + 5)
+    assert answer.headers["x-compute-tokens"] == "64"
+
+
+def test_truncation_can_be_refused(serve: Serve) -> None:
+    client = serve("toy")
+    for body in ({"truncate": False}, {"parameters": {"truncate": False}}):
+        answer = client.post("/", json={"inputs": "editor " * 40, **body})
+        assert answer.status_code == 422
+        assert "got 42 tokens, the model takes 32" in answer.json()["error"]
+
+
+def test_times_are_told(serve: Serve) -> None:
+    headers = serve("toy").post("/", json={"inputs": "an editor"}).headers
+    parts = float(headers["x-tokenization-time"]) + float(headers["x-inference-time"])
+    assert 0 < parts <= float(headers["x-compute-time"]) <= float(headers["x-total-time"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"score": float("-inf")}])
+def test_what_json_cannot_carry_is_not_sent(value: object) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_answer(value)
+
+
+def test_the_word_nan_may_be_sent() -> None:
+    assert json_answer({"label": "NaN and Infinity"}).body == b'{"label": "NaN and Infinity"}'
