@@ -64,6 +64,11 @@ class Checkpoint:
         """The architecture's name as `config.json` has it."""
         return str(self.config.get("model_type", ""))
 
+    @property
+    def title(self) -> str:
+        """What messages call this checkpoint."""
+        return f"{self.directory.name} ({self.model_type})"
+
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor. Raises CheckpointError when there is none of that name."""
         return self._entry(name).shape
@@ -91,7 +96,7 @@ class Checkpoint:
             return self.tensors[name]
         except KeyError:
             raise CheckpointError(
-                f"{self.directory.name} ({self.model_type}): no tensor {name!r} among {len(self.tensors)}. "
+                f"{self.title}: no tensor {name!r} among {len(self.tensors)}. "
                 "The checkpoint was saved for another head or is incomplete."
             ) from None
 

@@ -104,10 +104,10 @@ class Net:
         self.tables.add(name)
         return self.plan.embedding_for(name).emit(self, ids, name)
 
-    def layer_norm(self, x: Value, module: str, epsilon: float) -> Value:
-        """LayerNormalization over the last axis; a module without a bias has none (ModernBERT)."""
+    def layer_norm(self, x: Value, module: str, epsilon: float, *, bias: bool = True) -> Value:
+        """LayerNormalization over the last axis."""
         inputs = [x, self.tensor(f"{module}.weight")]
-        if f"{module}.bias" in self.checkpoint:
+        if bias:
             inputs.append(self.tensor(f"{module}.bias"))
         return self.op.LayerNormalization(*inputs, axis=-1, epsilon=epsilon)
 
@@ -156,7 +156,8 @@ class Net:
             case "linear" | "identity":
                 return x
         raise UnsupportedError(
-            f"{self.checkpoint.model_type}: activation {name!r} has no operator here. Add it to Net.activate."
+            f"activation, for {self.checkpoint.title}: got {name!r}, expected "
+            "gelu, gelu_new, quick_gelu, silu, relu, tanh, sigmoid, linear or an alias. Add it to Net.activate."
         )
 
     def first_token(self, hidden_states: Value) -> Value:

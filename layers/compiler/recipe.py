@@ -109,7 +109,9 @@ def open_recipe(directory: Path, task: str) -> Recipe:
         raise UnsupportedError(
             f"{directory.name} ({architecture.model_type}): no head for task {task!r}; it can serve {', '.join(served)}."
         )
-    config = AutoConfig.from_pretrained(directory).to_dict()
+    settings = AutoConfig.from_pretrained(directory)
+    # DistilBERT writes it as `dim`; the attribute is the name they all share.
+    config = {**settings.to_dict(), "hidden_size": settings.hidden_size}
     architecture.check(config, directory.name)
     checkpoint = open_checkpoint(directory, architecture.prefix)
     modules = read_modules(directory, config["hidden_size"]) if HEAD_OF_TASK[task] == "encoder" else None

@@ -9,8 +9,20 @@ from typing import Any
 import onnx_ir as ir
 
 from layers.compiler.net import Net
+from layers.errors import UnsupportedError
 
 HfConfig = Mapping[str, Any]
+
+# Options of any configuration that would make another computation of it, with the values that leave it alone.
+# transformers 5 itself no longer reads some of them (relative_key positions, pruned heads) and computes without.
+EXPECTED: Mapping[str, tuple[Any, ...]] = {
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+    "is_encoder_decoder": (False,),
+    "position_embedding_type": ("absolute",),
+    "pruned_heads": (None, {}),
+    "quantization_config": (None,),
+}
 
 
 @dataclass(frozen=True)
@@ -41,3 +53,12 @@ class Architecture:
     max_tokens: Callable[[HfConfig], int]
     reads_token_types: Callable[[HfConfig], bool]
     unused: tuple[str, ...]
+
+    def check(self, config: HfConfig, name: str) -> None:
+        """Raise UnsupportedError for the first option of checkpoint `name` that the recipe would compute wrongly."""
+        for key, values in EXPECTED.items():
+            if key in config and config[key] not in values:
+                raise UnsupportedError(
+                    f"{key}, for {name} ({self.model_type}): got {config[key]!r}, expected {values[0]!r}. "
+                    f"Choose a checkpoint without it, or teach {self.encode.__module__} to write it."
+                )

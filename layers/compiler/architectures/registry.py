@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import difflib
 
+from layers.compiler.architectures.albert import ALBERT
 from layers.compiler.architectures.architecture import Architecture
 from layers.compiler.architectures.bert import BERT, CAMEMBERT, ELECTRA, ROBERTA, XLM_ROBERTA
+from layers.compiler.architectures.deberta_v2 import DEBERTA_V2
 from layers.compiler.architectures.distilbert import DISTILBERT
+from layers.compiler.architectures.modernbert import MODERNBERT
+from layers.compiler.architectures.mpnet import MPNET
 from layers.errors import UnsupportedError
 
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.model_type: architecture
-    for architecture in (BERT, DISTILBERT, ELECTRA, ROBERTA, XLM_ROBERTA, CAMEMBERT)
+    for architecture in (
+        ALBERT,
+        BERT,
+        CAMEMBERT,
+        DEBERTA_V2,
+        DISTILBERT,
+        ELECTRA,
+        MODERNBERT,
+        MPNET,
+        ROBERTA,
+        XLM_ROBERTA,
+    )
 }
 
 

@@ -1,0 +1,36 @@
+"""Running a built graph as it is served: optimizations off, two threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from layers.compiler.plan import Plan
+from layers.compiler.recipe import Recipe, save
+from tests.compiler.texts import Ids
+
+
+def session_of(recipe: Recipe, plan: Plan, directory: Path) -> ort.InferenceSession:
+    """Write the plan's graph beside the checkpoint and open it."""
+    model, _ = recipe.write(plan)
+    directory.mkdir(parents=True, exist_ok=True)
+    graph, _ = save(model, directory, plan.name)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 2
+    return ort.InferenceSession(directory / graph, options, providers=["CPUExecutionProvider"])
+
+
+def run(session: ort.InferenceSession, feeds: dict[str, Ids]) -> dict[str, NDArray[np.float32]]:
+    """All outputs by name."""
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def on_real_positions(values: NDArray[np.float32], mask: Ids) -> NDArray[np.float32]:
+    """Outputs per token without those of padding, [real tokens, ...]; outputs per text as they are."""
+    per_token = values.ndim >= 2 and values.shape[:2] == mask.shape
+    return values[mask.astype(bool)] if per_token else values
