@@ -1,0 +1,101 @@
+"""The real handler, on whole events of every sender that may call it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from functions.https.stage import without_stage
+from layers.runtime.predictor import Predictor
+from tests.functions.conftest import Handler, read_event
+
+HTTP_EVENTS = [
+    "function_url",
+    "function_url_base64",
+    "api_gateway_v2",
+    "api_gateway_v1",
+    "alb",
+    "alb_multi_value",
+]
+
+
+@pytest.fixture(scope="module")
+def first_answer(handler: Handler) -> dict[str, Any]:
+    return handler(read_event("function_url"), None)
+
+
+def test_only_the_first_answer_is_cold(handler: Handler, first_answer: dict[str, Any]) -> None:
+    assert first_answer["headers"]["x-cold-start"] == "1"
+    assert float(first_answer["headers"]["x-init-time"]) > 0
+    assert "x-cold-start" not in handler(read_event("function_url"), None)["headers"]
+
+
+@pytest.mark.parametrize("context", [None, SimpleNamespace(aws_request_id="1", function_name="toy")])
+@pytest.mark.parametrize("name", HTTP_EVENTS)
+def test_every_sender_gets_the_models_answer(handler: Handler, output: Path, name: str, context: Any) -> None:
+    answer = handler(read_event(name), context)
+    assert answer["statusCode"] == 200
+    body = base64.b64decode(answer["body"]) if answer["isBase64Encoded"] else answer["body"]
+    text = json.loads(read_event("function_url")["body"])["inputs"]
+    assert json.loads(body) == Predictor.load(output / "toy").predict(text).value
+    json.dumps(answer)
+
+
+def test_headers_come_in_the_senders_shape(handler: Handler) -> None:
+    assert handler(read_event("function_url"), None)["headers"]["content-type"] == "application/json"
+    assert handler(read_event("alb"), None)["headers"]["content-type"] == "application/json"
+    multi_value = handler(read_event("alb_multi_value"), None)["multiValueHeaders"]
+    assert multi_value["content-type"] == ["application/json"]
+
+
+@pytest.mark.parametrize("name", HTTP_EVENTS)
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("not json", 400), ('{"inputs": []}', 422), (json.dumps({"inputs": "a" * 3_000_000}), 413), (None, 400)],
+    ids=["malformed", "empty", "3 MB", "absent"],
+)
+def test_refusals_reach_every_sender(handler: Handler, name: str, body: str | None, status: int) -> None:
+    answer = handler(read_event(name) | {"body": body, "isBase64Encoded": False}, None)
+    assert answer["statusCode"] == status
+    assert set(json.loads(answer["body"])) == {"error", "error_type"}
+
+
+@pytest.mark.parametrize(
+    "undecodable", [{"body": "%%%not base64", "isBase64Encoded": True}, {"body": "\ud800", "isBase64Encoded": False}]
+)
+def test_a_body_that_cannot_be_decoded_is_400(handler: Handler, undecodable: dict[str, Any]) -> None:
+    answer = handler(read_event("function_url") | undecodable, None)
+    assert answer["statusCode"] == 400
+    assert json.loads(answer["body"])["error_type"] == "malformed"
+    assert handler(read_event("function_url"), None)["statusCode"] == 200
+
+
+def test_half_a_surrogate_pair_is_422(handler: Handler) -> None:
+    answer = handler(read_event("function_url") | {"body": '{"inputs": "\\ud800"}'}, None)
+    assert answer["statusCode"] == 422
+
+
+def test_health_is_answered(handler: Handler) -> None:
+    event = read_event("api_gateway_v1") | {"path": "/health", "httpMethod": "GET", "body": None}
+    assert handler(event, None)["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    ("stage", "path", "expected"),
+    [
+        ("prod", "/prod/embed", "/embed"),
+        ("prod", "/prod", "/"),
+        ("prod", "/production", "/production"),
+        ("prod", "/embed", "/embed"),
+        ("$default", "/embed", "/embed"),
+    ],
+)
+def test_the_stage_is_no_part_of_the_path(stage: str, path: str, expected: str) -> None:
+    event = {"rawPath": path, "requestContext": {"stage": stage, "http": {"path": path}}}
+    taken = without_stage(event)
+    assert taken["rawPath"] == taken["requestContext"]["http"]["path"] == expected

@@ -1,0 +1,89 @@
+"""The local command: an event to its handler, a model to a port, and mistakes to a clear exit."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from functions.triggers import trigger_of
+from layers.errors import InputError
+from tests.functions.conftest import EVENTS, read_event
+
+ROOT = Path(__file__).parents[2]
+
+
+def local(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "functions.local", *arguments], cwd=ROOT, capture_output=True, check=False
+    )
+
+
+def test_an_events_result_stands_alone_on_standard_output(output: Path) -> None:
+    process = local("toy", "--output", str(output), "--event", str(EVENTS / "function_url.json"))
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout.decode("utf-8"))
+    assert result["statusCode"] == 200
+    assert set(json.loads(result["body"])[0][0]) == {"label", "score"}
+    assert b'"ready"' in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tox"], "no artifact of 'tox'"),
+        (["toy", "--event", "nowhere.json"], "nowhere.json: cannot be read"),
+        (["toy", "--event", __file__], "not JSON"),
+    ],
+)
+def test_mistakes_exit_with_2_and_say_what_is_wrong(output: Path, arguments: list[str], message: str) -> None:
+    process = local(*arguments, "--output", str(output))
+    assert (process.returncode, process.stdout) == (2, b"")
+    assert message in process.stderr.decode()
+    assert "Traceback" not in process.stderr.decode()
+
+
+def test_an_unknown_model_is_told_from_those_built(output: Path) -> None:
+    assert b"got toy. Build it first: python build_artifacts.py tox" in local("tox", "--output", str(output)).stderr
+
+
+def test_a_model_is_served(output: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "functions.local", "toy", "--output", str(output), "--port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        try:
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/", data=b'{"inputs": "an editor"}')
+            for _ in range(200):
+                try:
+                    answer = json.load(urllib.request.urlopen(request))
+                    break
+                except OSError:
+                    assert server.poll() is None
+                    time.sleep(0.05)
+            assert len(answer[0]) == 4
+        finally:
+            server.terminate()
+        assert server.stdout is not None
+        assert server.stdout.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("name", "trigger"),
+    [("function_url", "https"), ("api_gateway_v1", "https"), ("alb", "https"), ("sqs", "queue"), ("s3", "bucket")],
+)
+def test_events_are_told_apart_by_shape(name: str, trigger: str) -> None:
+    assert trigger_of(read_event(name)) == trigger
+
+
+@pytest.mark.parametrize("event", [None, [], {}, {"Records": []}, {"Records": [{"eventSource": "aws:sns"}]}])
+def test_events_of_nobody_are_refused(event: object) -> None:
+    with pytest.raises(InputError, match="none that a handler here takes"):
+        trigger_of(event)
