@@ -66,7 +66,9 @@ class Net:
         if name not in self._initializers:
             tensor = ir.LazyTensor(lambda: ir.tensor(read(), name=name), dtype=dtype, shape=ir.Shape(shape), name=name)
             self._initializers[name] = self._builder.initializer(tensor, name=name, qualify=False)
-        return self._initializers[name]
+        known = self._initializers[name]
+        assert known.shape == ir.Shape(shape), f"two initializers named {name}: {known.shape} and {shape}"
+        return known
 
     def constant(self, name: str, content: Array) -> Value:
         """A small initializer made here; one per name."""

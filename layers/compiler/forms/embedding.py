@@ -26,6 +26,8 @@ class Int8Embedding:
             table = net.checkpoint.read(name)
             return quantize_weight(table, weight_scales(table, 8), 8)
 
-        rows = net.op.Gather(net.lazy(f"{name}.int8", ir.DataType.INT8, (entries, dimension), codes), ids)
-        row_scales = net.op.Gather(net.lazy(f"{name}.int8.scale", ir.DataType.FLOAT, (entries, 1), scales), ids)
+        # "rows": a vocabulary projection tied to this table has codes of its own, transposed.
+        table = net.lazy(f"{name}.rows.int8", ir.DataType.INT8, (entries, dimension), codes)
+        rows = net.op.Gather(table, ids)
+        row_scales = net.op.Gather(net.lazy(f"{name}.rows.int8.scale", ir.DataType.FLOAT, (entries, 1), scales), ids)
         return net.op.Mul(net.op.Cast(rows, to=ir.DataType.FLOAT), row_scales)
