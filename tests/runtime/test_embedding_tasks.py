@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from layers.errors import InputError
 from layers.runtime.predictor import Predictor
-from tests.runtime.toy_artifact import HIDDEN, Toy
+from tests.runtime.toy_artifact import HIDDEN, Toy, write_toy
 
 TEXTS = ["an editor", "networking tools for python", ""]
 
@@ -50,6 +51,15 @@ def test_a_stated_pooling_gives_a_vector_a_text(sentences: Toy, pooled: Predicto
 def test_normalized_vectors_have_length_one(pooled: Predictor) -> None:
     value = pooled.predict(TEXTS, {"normalize": True}).value
     np.testing.assert_allclose(np.linalg.norm(value, axis=1), 1, rtol=1e-6)
+
+
+def test_a_stated_normalization_is_the_default(tmp_path: Path) -> None:
+    pooling = {"mode": "mean", "normalize": True, "stated": True, "dimension": 8}
+    toy = write_toy(tmp_path / "toy", task="feature-extraction", pooling=pooling)
+    predictor = Predictor.load(toy.directory, threads=1)
+    vector = expected_vector(toy, predictor, "an editor")
+    np.testing.assert_allclose(predictor.predict("an editor").value, [vector / np.linalg.norm(vector)], rtol=1e-5)
+    np.testing.assert_allclose(predictor.predict("an editor", {"normalize": False}).value, [vector], rtol=1e-5)
 
 
 def test_embed_pools_and_normalizes_by_default(encoder: Toy, bare: Predictor) -> None:

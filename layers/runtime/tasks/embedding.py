@@ -34,7 +34,10 @@ def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Any:
 
 
 def embed(run: Run, texts: Sequence[str], options: EmbeddingParameters, *, normalize: bool) -> list[Array]:
-    """One vector [dimension] a text, pooled as the checkpoint states, by the mean where it states nothing."""
+    """One vector [dimension] a text, pooled as the checkpoint states, by the mean where it states nothing.
+
+    The graph's `sentence_embedding` is not normalized, whatever the checkpoint states.
+    """
     encodings = run.encode(
         [(text, None) for text in with_prompt(run, texts, options.prompt_name)], **options.truncation_options()
     )

@@ -12,13 +12,17 @@ from layers.runtime.tasks.task import Task, read_texts
 
 
 def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """Pooled: [[float]], one vector a text. Bare encoder: [sequence][hidden] for a text, a list of those for a list."""
+    """Pooled: [[float]], one vector a text. Bare encoder: [sequence][hidden] for a text, a list of those for a list.
+
+    `normalize` defaults to what the checkpoint states.
+    """
     options = EmbeddingParameters.read(parameters)
     texts, is_list = read_texts(inputs)
     run.admit(len(texts))
     pooling = run.manifest.pooling
     if pooling is not None and pooling.stated:
-        return encode_vectors(embed(run, texts, options, normalize=options.normalize is True), options)
+        normalize = pooling.normalize if options.normalize is None else options.normalize
+        return encode_vectors(embed(run, texts, options, normalize=normalize), options)
     for name in ("normalize", "dimensions"):
         if getattr(options, name):
             raise InputError(
