@@ -98,9 +98,7 @@ class ModelSpec(Table):
     @model_validator(mode="after")
     def _names_one_checkpoint(self) -> Self:
         if not MODEL_NAME.fullmatch(self.name):
-            raise ValueError(
-                "model names are 1 to 63 of a-z, 0-9, '.', '_' and '-', and start with a letter or digit"
-            )
+            raise ValueError("model names are 1 to 63 of a-z, 0-9, '.', '_' and '-', and start with a letter or digit")
         if self.is_remote and not (self.revision and COMMIT.fullmatch(self.revision)):
             raise ValueError(
                 f"revision: got {self.revision!r}, expected the 40 hexadecimal digits of a commit "
@@ -124,7 +122,9 @@ def read_catalogue(path: Path) -> dict[str, ModelSpec]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CatalogueError(f"{path}: no such catalogue. Write one table per model, or pass --catalog FILE.") from error
+        raise CatalogueError(
+            f"{path}: no such catalogue. Write one table per model, or pass --catalog FILE."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CatalogueError(f"{path}: not valid TOML: {error}") from error
     return {name: _read_table(path, name, table) for name, table in tables.items()}

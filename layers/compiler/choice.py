@@ -19,8 +19,9 @@ def choose(
 ) -> dict[InstructionSet, str]:
     """The chosen variant's name per instruction set.
 
-    Measured latencies decide between variants that have them; the others follow PREFERENCE. Raises GateError
-    when the precision was asked for by name and nothing of it passed.
+    Latencies measured on this machine decide for its own kind of processor (the nearest there is for its
+    relatives); for the other kind PREFERENCE does. Raises GateError when the precision was asked for by name
+    and nothing of it passed.
     """
     passed = [variant for variant in variants if variant.verdict.passed]
     wanted = [v for v in passed if spec.precision in ("auto", v.precision)]
@@ -29,11 +30,11 @@ def choose(
         eligible = [variant for variant in wanted if target in variant.exact_on]
         if not eligible:
             raise GateError(_explain(spec, list(variants), target))
-        timed = [v for v in eligible if v.latency_ms.get(threads)] if target == _host() else []
+        timed = [variant for variant in eligible if variant.latency_ms.get(threads)]
         if timed:
             best = _best_timed(timed, threads)
         else:
-            best = min(eligible, key=lambda variant: PREFERENCE.index(variant.name))
+            best = min(eligible, key=lambda variant: (len(variant.kept_fp32), PREFERENCE.index(variant.name)))
         chosen[target] = best.name
     return chosen
 
@@ -44,12 +45,6 @@ def _best_timed(variants: list[Variant], threads: str) -> Variant:
     bar = min(means.values()) * (1 + TIMING_NOISE)
     tied = [variant for variant in variants if means[variant.name] <= bar]
     return min(tied, key=lambda variant: (not variant.row_independent, variant.verdict.drop, means[variant.name]))
-
-
-def _host() -> InstructionSet:
-    from layers.runtime.cpu import instruction_set
-
-    return instruction_set()
 
 
 def _explain(spec: ModelSpec, variants: list[Variant], target: InstructionSet) -> str:

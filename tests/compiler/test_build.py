@@ -1,0 +1,210 @@
+"""The build on real weights: what an artifact holds, what the gate refuses, what a second build reuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from layers.artifact import Manifest, verify_files
+from layers.catalogue import ModelSpec
+from layers.compiler.build import Built, build
+from layers.errors import CatalogueError, CheckpointError, GateError, UnsupportedError
+from layers.runtime.engine import Engine
+from layers.runtime.predictor import Predictor
+
+ROOT = Path(__file__).resolve().parents[2]
+SECTIONS = ROOT / "examples/models/debian-sections"
+EXAMPLES = 64
+
+BuildSections = Callable[..., Built]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first held-out examples: enough to judge, few enough to be quick."""
+    path = tmp_path_factory.mktemp("data") / "heldout.jsonl"
+    lines = (SECTIONS / "heldout.jsonl").read_text(encoding="utf-8").splitlines()[:EXAMPLES]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def build_sections(data: Path) -> BuildSections:
+    def run(
+        output: Path,
+        *,
+        gate: dict[str, object] | None = None,
+        target: str = "x86_64",
+        lines: list[str] | None = None,
+        **keys: object,
+    ) -> Built:
+        table = {"name": "sections", "source": str(SECTIONS), "task": "text-classification", **keys}
+        spec = ModelSpec.model_validate({**table, "gate": {"data": str(data), **(gate or {})}})
+        return build(spec, ROOT, output, target, [].append if lines is None else lines.append)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def built(build_sections: BuildSections, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build_sections(tmp_path_factory.mktemp("build"))
+
+
+def test_the_manifest_tells_everything(built: Built) -> None:
+    manifest = Manifest.read(built.directory)
+    assert manifest == built.manifest
+    assert manifest.architecture == "distilbert"
+    assert manifest.labels[:3] == ("libs", "libdevel", "python")
+    assert manifest.problem_type == "single_label_classification"
+    assert manifest.limits.max_tokens == 256
+    assert manifest.parity.startswith("transformers 5.")
+    assert set(manifest.source.files) == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    fp32 = manifest.variant("fp32")
+    assert (fp32.verdict.n, fp32.verdict.drop) == (EXAMPLES - EXAMPLES // 4, 0)
+    assert fp32.fused_nodes["MultiHeadAttention"] == 4
+    assert fp32.fused_nodes["LayerNormalization"] == 9
+
+
+def test_every_instruction_set_is_served_what_is_exact_on_it(built: Built) -> None:
+    manifest = built.manifest
+    assert set(manifest.chosen) == {"x86_64-vnni", "x86_64-avx2"}
+    for instruction_set, name in manifest.chosen.items():
+        variant = manifest.variant(name)
+        assert instruction_set in variant.exact_on
+        assert variant.verdict.passed
+    assert not manifest.variant("int8-static").exact_on.count("x86_64-avx2")
+
+
+def test_only_what_is_served_is_shipped(built: Built) -> None:
+    served = set(built.manifest.chosen.values())
+    files = {variant.file for variant in built.manifest.variants if variant.file}
+    assert files == {f"model.{name}.onnx" for name in served}
+    on_disk = {path.name for path in built.directory.iterdir()}
+    assert on_disk == {"manifest.json", *built.manifest.files}
+    verify_files(built.manifest, built.directory, list(built.manifest.files), weights_by_hash=True)
+    assert not list(built.directory.parent.glob(".*")), "nothing is left beside the artifact"
+
+
+def test_latencies_are_measured_for_what_passed(built: Built) -> None:
+    chosen = built.manifest.variant(built.manifest.chosen["x86_64-vnni"])
+    assert all({"8", "32", "128"} == set(by_length) for by_length in chosen.latency_ms.values())
+    assert "1" in chosen.latency_ms
+
+
+def test_goldens_are_what_is_served(built: Built) -> None:
+    predictor = Predictor.load(built.directory)
+    assert len(built.manifest.goldens) == 3
+    for golden in built.manifest.goldens:
+        assert predictor.predict(golden.inputs).value == golden.outputs
+
+
+def test_rows_are_independent_where_ranges_are_fixed_or_per_row(built: Built) -> None:
+    independent = {variant.name: variant.row_independent for variant in built.manifest.variants}
+    assert independent["fp32"]
+    assert independent["int8-static"]
+    assert independent["int8-row"]
+    assert not independent["int8-dynamic"]
+
+
+def test_the_same_inputs_are_not_built_twice(
+    built: Built, build_sections: BuildSections, data: Path, tmp_path: Path
+) -> None:
+    before = (built.directory / "manifest.json").stat().st_mtime_ns
+    again = build_sections(built.directory.parent)
+    assert again.reused
+    assert (built.directory / "manifest.json").stat().st_mtime_ns == before
+    assert again.manifest == built.manifest
+
+
+def test_precision_fp32_needs_no_data_and_is_judged_alone(tmp_path: Path) -> None:
+    spec = ModelSpec(name="plain", source=str(SECTIONS), task="text-classification", precision="fp32")
+    manifest = build(spec, ROOT, tmp_path, "x86_64", lambda _line: None).manifest
+    assert [variant.name for variant in manifest.variants] == ["fp32"]
+    assert set(manifest.chosen.values()) == {"fp32"}
+
+
+def test_int8_by_name_that_fails_writes_nothing(build_sections: BuildSections, tmp_path: Path) -> None:
+    with pytest.raises(GateError, match=r"dropped .*allowed 0\.00%.*Nothing was written"):
+        build_sections(tmp_path, precision="int8", gate={"metric": "logit_error", "max_drop": 0.0})
+    assert not list(tmp_path.iterdir())
+
+
+def test_auto_ships_fp32_when_nothing_else_passes(build_sections: BuildSections, tmp_path: Path) -> None:
+    lines: list[str] = []
+    built = build_sections(tmp_path, gate={"metric": "logit_error", "max_drop": 0.0}, lines=lines)
+    assert set(built.manifest.chosen.values()) == {"fp32"}
+    assert not any(v.verdict.passed for v in built.manifest.variants if v.name != "fp32")
+    assert any("failed" in line for line in lines)
+
+
+def test_layers_that_hurt_are_kept_in_fp32_until_it_passes(build_sections: BuildSections, tmp_path: Path) -> None:
+    plain = build_sections(tmp_path / "plain", gate={"metric": "logit_error", "max_drop": 1.0})
+    bar = plain.manifest.variant("int8-static").verdict.value * 0.9
+    helped = build_sections(tmp_path / "helped", gate={"metric": "logit_error", "max_drop": bar})
+    static = helped.manifest.variant("int8-static")
+    assert static.verdict.passed
+    assert static.kept_fp32
+    assert static.fused_nodes["FusedMatMul"] > plain.manifest.variant("int8-static").fused_nodes["FusedMatMul"]
+
+
+def test_arm64_is_chosen_without_pretending_to_have_timed_it(build_sections: BuildSections, tmp_path: Path) -> None:
+    manifest = build_sections(tmp_path, target="arm64").manifest
+    assert set(manifest.chosen) == {"arm64"}
+    assert not any(variant.latency_ms for variant in manifest.variants)
+
+
+@pytest.mark.parametrize(
+    ("keys", "error", "said"),
+    [
+        ({"source": "examples/models/nowhere"}, CheckpointError, "not a directory"),
+        ({"task": "summarization"}, UnsupportedError, "no head for task 'summarization'; it can serve text-cl"),
+        ({"precision": "fp16"}, UnsupportedError, "'fp16'"),
+        ({"target": "cuda"}, UnsupportedError, "'cuda'"),
+        ({"gate": {"metric": "perplexity"}}, CatalogueError, "cannot be computed for text-classification"),
+        ({"gate": {"data": "nowhere.jsonl"}}, CatalogueError, "does not exist"),
+    ],
+)
+def test_what_cannot_be_built_is_said_before_any_work(
+    build_sections: BuildSections, tmp_path: Path, keys: dict[str, object], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        build_sections(tmp_path / "out", **keys)
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"text": 5}', "line 12 is not a text-classification example"),
+        ("not json", "line 12 is not"),
+        ('{"text": "fine", "label": "no such label"}', "label 'no such label' is none of the model's 30"),
+    ],
+)
+def test_bad_gate_data_is_named_by_line(
+    build_sections: BuildSections, data: Path, tmp_path: Path, line: str, said: str
+) -> None:
+    good = data.read_text(encoding="utf-8").splitlines()
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("\n".join([*good[:11], line, *good[11:]]), encoding="utf-8")
+    with pytest.raises(CatalogueError, match=said):
+        build_sections(tmp_path / "out", gate={"data": str(bad), "metric": "accuracy"})
+
+
+def test_a_worse_model_is_not_called_worse_when_the_sample_cannot_tell(built: Built) -> None:
+    for variant in built.manifest.variants:
+        verdict = variant.verdict
+        low, high = verdict.interval
+        assert low <= verdict.drop <= high
+        assert verdict.distinguishable == (low > 0 or high < 0)
+
+
+def test_the_artifact_opens_where_only_the_runtime_is(built: Built) -> None:
+    engine = Engine.load(built.directory, threads=1)
+    [output] = engine.forward([engine.tokenizer.encode("a small library")])
+    assert output["logits"].shape == (30,)
+    assert np.isfinite(output["logits"]).all()
+    assert json.loads((built.directory / "tokenizer.json").read_text(encoding="utf-8"))["truncation"] is None

@@ -1,0 +1,81 @@
+"""Metrics against values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from layers.compiler import metrics
+from layers.compiler.examples import Example
+from layers.compiler.metrics import Judged, Metric, spans
+
+
+def value(metric: Metric, judged: Judged, outputs: list[dict[str, np.ndarray]]) -> float:
+    return float(metric.aggregate(metric.statistics(judged, outputs).sum(axis=0)))
+
+
+def one_hot(index: int, width: int = 3) -> dict[str, np.ndarray]:
+    return {"logits": np.eye(width, dtype=np.float32)[index]}
+
+
+def judged(labels: list[str], reference: list[dict[str, np.ndarray]]) -> Judged:
+    return Judged([Example("x", label=label) for label in labels], None, reference, ("a", "b", "c"))
+
+
+def test_accuracy_and_agreement() -> None:
+    reference = [one_hot(0), one_hot(1), one_hot(1), one_hot(2)]
+    outputs = [one_hot(0), one_hot(1), one_hot(2), one_hot(2)]
+    jury = judged(["a", "b", "c", "a"], reference)
+    assert value(metrics.ACCURACY, jury, outputs) == 0.75
+    assert value(metrics.AGREEMENT, jury, outputs) == 0.75
+
+
+def test_macro_f1_counts_classes_alike() -> None:
+    outputs = [one_hot(0), one_hot(0), one_hot(1)]
+    jury = judged(["a", "b", "b"], outputs)
+    # class a: precision 1/2, recall 1; class b: precision 1, recall 1/2; class c does not occur.
+    assert value(metrics.MACRO_F1, jury, outputs) == pytest.approx(2 / 3)
+
+
+def test_cosine_and_spearman_of_the_same_vectors_are_one() -> None:
+    vectors = [{"sentence_embedding": v} for v in np.random.default_rng(0).normal(size=(6, 5))]
+    jury = judged(["a"] * 6, vectors)
+    assert value(metrics.COSINE, jury, vectors) == pytest.approx(1)
+    assert value(metrics.SPEARMAN, jury, vectors) == pytest.approx(1)
+    turned = [{"sentence_embedding": -o["sentence_embedding"]} for o in vectors]
+    assert value(metrics.COSINE, jury, turned) == pytest.approx(-1)
+    assert value(metrics.SPEARMAN, jury, turned) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        (["O", "B-PER", "I-PER", "O"], {(1, 3, "PER")}),
+        (["B-PER", "B-PER"], {(0, 1, "PER"), (1, 2, "PER")}),
+        (["I-LOC", "I-PER"], {(0, 1, "LOC"), (1, 2, "PER")}),
+        (["PER", "PER", "O", "LOC"], {(0, 2, "PER"), (3, 4, "LOC")}),
+        (["O"], set()),
+    ],
+)
+def test_spans(tags: list[str], expected: set[tuple[int, int, str]]) -> None:
+    assert spans(tags) == expected
+
+
+def test_answer_f1_is_the_overlap_of_tokens() -> None:
+    def answer(begin: int, end: int) -> dict[str, np.ndarray]:
+        return {"start_logits": np.eye(6)[begin], "end_logits": np.eye(6)[end]}
+
+    jury = judged(["a", "a"], [answer(1, 2), answer(0, 0)])
+    # tokens 1-2 against 2-3 share one of two each; 5 against 0 shares none.
+    assert value(metrics.ANSWER_F1, jury, [answer(2, 3), answer(5, 5)]) == pytest.approx(0.25)
+
+
+def test_top1_looks_at_hidden_tokens() -> None:
+    logits = np.eye(4)[[1, 2, 3]]
+    jury = Judged([Example("x")], [np.array([1, 2, 0])], [{"logits": logits}], ())
+    assert value(metrics.TOP1, jury, [{"logits": logits}]) == pytest.approx(2 / 3)
+
+
+def test_logit_error_is_a_share_of_the_signal() -> None:
+    jury = judged(["a"], [{"logits": np.array([3.0, 4.0])}])
+    assert value(metrics.LOGIT_ERROR, jury, [{"logits": np.array([3.0, 4.5])}]) == pytest.approx(0.1)
