@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ class TextTokenizer:
     @classmethod
     def load(cls, path: Path, max_tokens: int, cache_bytes: int = DEFAULT_CACHE_BYTES) -> TextTokenizer:
         """Read a `tokenizer.json`. Raises ArtifactError when it is not one."""
+        # Texts are encoded one at a time; a pool would be a thread for every core of the host, and 4 microseconds.
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception

@@ -54,6 +54,11 @@ def test_a_start_imports_nothing_heavy_and_loads_once(output: Path) -> None:
     assert [entry["models"] for entry in ready] == [{"toy": "fp32"}]
 
 
+def test_a_folder_of_artifacts_is_served_by_name(output: Path) -> None:
+    process = start(str(output))
+    assert json.loads(process.stdout)["answers"] == [200, 200, 200]
+
+
 def test_a_start_without_an_artifact_names_the_variable() -> None:
     process = start(None)
     assert process.returncode != 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -139,6 +142,19 @@ def test_threads_get_what_one_thread_gets() -> None:
     with ThreadPoolExecutor(4) as threads:
         together = list(threads.map(lambda text: tokenizer.encode(text).input_ids, texts))
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_encoding_starts_no_threads() -> None:
+    count = "import os, sys; from pathlib import Path; from layers.runtime.tokenizer import TextTokenizer; " + (
+        "tokenizer = TextTokenizer.load(Path(sys.argv[1]), 16); before = len(os.listdir('/proc/self/task')); "
+        "tokenizer.encode('an editor'); print(len(os.listdir('/proc/self/task')) - before)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
+    command = [sys.executable, "-c", count, str(TOKENIZER)]
+    output = subprocess.run(
+        command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
+    assert output.stdout.strip() == "0"
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
