@@ -184,6 +184,7 @@ class Net:
         name = module + suffix + (f"#{uses + 1}" if uses else "")
         self.checkpoint.used.add(weight)
         if bias:
+            self.checkpoint.shape(bias)  # content is read when the graph is saved; what is missing shows now
             self.checkpoint.used.add(bias)
         site = Site(
             name=name,

@@ -31,6 +31,8 @@ ACTIVATIONS = {
     "torch.nn.modules.activation.ReLU": "relu",
     "torch.nn.modules.activation.GELU": "gelu",
 }
+# What follows what; Dense may repeat or be absent, Normalize may be absent.
+ORDER = ("Transformer", "Pooling", "Dense", "Normalize")
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,10 @@ def read_modules(directory: Path, hidden_size: int) -> SentenceModules:
     dense: list[Dense] = []
     normalize = False
     dimension = hidden_size
-    for module in _read(directory, "modules.json", files):
-        kind = module["type"].rsplit(".", 1)[-1]
+    modules = _read(directory, "modules.json", files)
+    kinds = [module["type"].rsplit(".", 1)[-1] for module in modules]
+    _refuse_other_orders(directory, [kind for kind in kinds if kind in ORDER])
+    for module, kind in zip(modules, kinds, strict=True):
         if kind == "Pooling":
             mode = _pooling_mode(directory, _read(directory, f"{module['path']}/config.json", files))
         elif kind == "Dense":
@@ -77,8 +81,9 @@ def read_modules(directory: Path, hidden_size: int) -> SentenceModules:
             activation = ACTIVATIONS.get(config["activation_function"])
             if activation is None or not (directory / module["path"] / SINGLE).is_file():
                 raise UnsupportedError(
-                    f"{directory.name}: {module['path']} has activation {config['activation_function']!r} or no {SINGLE}; "
-                    f"expected one of {', '.join(ACTIVATIONS)} and safetensors."
+                    f"{module['path']}, for {directory.name}: got activation {config['activation_function']!r} "
+                    f"and {'no ' if activation else ''}{SINGLE}, expected one of {', '.join(ACTIVATIONS)} and "
+                    "safetensors. Convert the layer, or add its activation to ACTIVATIONS in pooling.py."
                 )
             files.append(f"{module['path']}/{SINGLE}")
             dense.append(Dense(directory / module["path"], activation, config.get("bias", True)))
@@ -86,7 +91,10 @@ def read_modules(directory: Path, hidden_size: int) -> SentenceModules:
         elif kind == "Normalize":
             normalize = True
         elif kind != "Transformer":
-            raise UnsupportedError(f"{directory.name}: modules.json lists {module['type']}, which has no form here.")
+            raise UnsupportedError(
+                f"modules.json, for {directory.name}: got {module['type']}, expected {', '.join(ORDER)}. "
+                "Serve the encoder from a checkpoint without it, or add its form to pooling.py."
+            )
     settings = _read_optional(directory, "config_sentence_transformers.json", files)
     limit = _read_optional(directory, "sentence_bert_config.json", files).get("max_seq_length")
     pooling = Pooling(
@@ -135,12 +143,29 @@ def _dense(net: Net, layer: Dense, name: str, x: ir.Value) -> ir.Value:
     return net.activate(net.op.Gemm(*inputs, transB=1), layer.activation)
 
 
+def _refuse_other_orders(directory: Path, kinds: list[str]) -> None:
+    """Dense before Pooling, or Normalize before Dense, would be another function of the same weights."""
+    if kinds != sorted(kinds, key=ORDER.index) or kinds[:2] != ["Transformer", "Pooling"] or kinds.count("Pooling") > 1:
+        raise UnsupportedError(
+            f"modules.json, for {directory.name}: got {kinds}, expected Transformer, Pooling, any Dense, Normalize in "
+            "this order. Add the order to pooling.py."
+        )
+
+
 def _pooling_mode(directory: Path, config: Any) -> Mode:
     modes: list[Mode] = [mode for flag, mode in FLAGS.items() if config.get(flag)]
     if config.get("pooling_mode") in FLAGS.values():
         modes = [config["pooling_mode"]]
     if len(modes) != 1:
-        raise UnsupportedError(f"{directory.name}: pooling {modes or config}: expected exactly one of {list(FLAGS)}.")
+        raise UnsupportedError(
+            f"pooling, for {directory.name}: got {modes or config}, expected exactly one of "
+            f"{', '.join(FLAGS.values())}. Add the concatenation to pooling.py."
+        )
+    if not config.get("include_prompt", True):
+        raise UnsupportedError(
+            f"include_prompt of the pooling, for {directory.name}: got False, expected True. "
+            "Leaving a prompt's tokens out of the mean needs their count as an input, which no graph here has."
+        )
     return modes[0]
 
 

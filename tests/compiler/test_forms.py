@@ -24,9 +24,9 @@ from tests.compiler.checkpoints import FAMILIES, Case
 from tests.compiler.graphs import on_real_positions, run, session_of
 from tests.compiler.texts import batch
 
-# Mean cosine of a token's logits to those of fp32. Random weights are the worst case there is for rounding: the
-# poorest form measured 0.993 here, and a scale or a zero point gone astray falls below 0.5.
-CLOSE = 0.98
+# Mean cosine of a token's logits to those of fp32. Measured on these random weights: 0.982 at the poorest
+# (ModernBERT's static ranges, from three texts), above 0.99 elsewhere.
+CLOSE = 0.95
 # Sizes that blocks of 16 divide, or the weight-only form would leave every site in fp32.
 BLOCK = 16
 DIVISIBLE = {
@@ -121,6 +121,7 @@ def test_rows_quantized_by_themselves_do_not_feel_their_neighbours(
     together = run(session, feeds)["logits"]
     for row, length in enumerate(feeds["attention_mask"].sum(axis=1)):
         alone = run(session, {name: ids[row : row + 1, :length] for name, ids in feeds.items()})["logits"]
+        # Equal to the bit where this was written; a CPU that sums in another order may round a code the other way.
         np.testing.assert_allclose(alone[0], together[row, :length], rtol=0, atol=2e-3 * np.abs(together).max())
 
 
