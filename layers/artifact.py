@@ -89,7 +89,7 @@ class Verdict(Record):
 
 
 class Variant(Record):
-    """One candidate: shipped when `file` is set, otherwise reported only.
+    """One candidate: shipped when `file` is set, otherwise reported only. An encoder-decoder has a second graph.
 
     `latency_ms` maps threads -> tokens -> median milliseconds at batch 1 (keys are strings, as in JSON);
     empty where it was not measured. `fused_nodes` counts ONNX operators in the graph.
@@ -101,11 +101,19 @@ class Variant(Record):
     bytes: int
     file: str | None
     weights_file: str | None
+    encoder_file: str | None = None
+    encoder_weights_file: str | None = None
     verdict: Verdict
     row_independent: bool
     kept_fp32: tuple[str, ...]
     latency_ms: dict[str, dict[str, float]]
     fused_nodes: dict[str, int]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file of the variant; none when it is reported only."""
+        names = (self.file, self.weights_file, self.encoder_file, self.encoder_weights_file)
+        return tuple(name for name in names if name is not None)
 
 
 class Golden(Record):

@@ -1,0 +1,106 @@
+"""`generation.json`: what a generative artifact says beside its manifest, and the names its graphs are bound by.
+
+The compiler writes it from the checkpoint's generation_config.json, tokenizer and architecture; the runtime reads it.
+
+Graphs. `model.VARIANT.onnx` is the decoder, one graph for prompts and for later steps:
+
+| input | type and shape | |
+|---|---|---|
+| input_ids | int64 [batch, sequence] | the new tokens, rows right-padded |
+| lengths | int32 [batch] | valid tokens per row once these are in the cache: past + new |
+| total_length | int32 [] | max(lengths) |
+| logit_positions | int64 [batch, positions] | positions within `input_ids` whose logits are wanted |
+| past_key_values.{i}.key, .value | float32 [batch, kv_heads, capacity, head_dim] | bound in place |
+| cross.{i}.key, .value | float32 [batch, heads, source, head_dim] | encoder-decoders only |
+| encoder_attention_mask | int32 [batch, source] | encoder-decoders only |
+
+outputs: logits float32 [batch, positions, vocabulary]; present.{i}.key, .value, bound to the same memory as the past.
+Several new tokens after a past are taken at batch 1 only; a batch starts from an empty cache (all of `sequence` new,
+rows of any length) and then advances by one token a row. `encoder.VARIANT.onnx` takes input_ids and attention_mask,
+int64 [batch, source], and gives cross.{i}.key and .value, computed once per request.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import ValidationError
+
+from layers.artifact import Record
+from layers.errors import ArtifactError
+
+GENERATION = "generation.json"
+
+
+class CacheLayout(Record):
+    """One layer's key and value buffers are each [batch, kv_heads, capacity, head_dim], float32."""
+
+    layers: int
+    kv_heads: int
+    head_dim: int
+    cross_heads: int = 0
+    cross_head_dim: int = 0
+
+
+class GenerationDefaults(Record):
+    """What generate() would do unasked, from the checkpoint's generation_config.json; None is "not stated"."""
+
+    max_new_tokens: int | None = None
+    max_length: int | None = None
+    min_length: int = 0
+    do_sample: bool = False
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    typical_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    no_repeat_ngram_size: int | None = None
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    early_stopping: bool | Literal["never"] = False
+    forced_bos_token_id: int | None = None
+    forced_eos_token_id: int | None = None
+    suppress_tokens: tuple[int, ...] = ()
+    bad_words_ids: tuple[tuple[int, ...], ...] = ()
+
+
+class Generation(Record):
+    """`generation.json`.
+
+    `max_tokens` is the longest sequence the decoder takes, prompt and answer together. `source_max_tokens` is the
+    encoder's limit for encoder-decoders. `position_independent` is true when a token's key and value do not depend on
+    how its prompt was cut into runs, which prefix reuse needs. `prefixes` maps a language code to the token ids that
+    start the source (`source:CODE`) or the target (`target:CODE`) of a multilingual translator.
+    """
+
+    kind: Literal["decoder", "encoder-decoder"]
+    vocabulary: int
+    max_tokens: int
+    source_max_tokens: int | None = None
+    cache: CacheLayout
+    bos_token_id: int | None = None
+    eos_token_ids: tuple[int, ...] = ()
+    pad_token_id: int | None = None
+    decoder_start_token_id: int | None = None
+    special_token_ids: tuple[int, ...] = ()
+    chat_template: str | None = None
+    prefixes: dict[str, tuple[int, ...]] = {}
+    task_prefixes: dict[str, str] = {}
+    defaults: GenerationDefaults = GenerationDefaults()
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """Read `generation.json`. Raises ArtifactError when it is absent or not valid."""
+        path = directory / GENERATION
+        try:
+            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, ValidationError) as error:
+            raise ArtifactError(f"{path}: cannot be read: {error}. Build the model again.") from error
+
+    def write(self, directory: Path) -> None:
+        """Write `generation.json` with sorted keys."""
+        text = json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
+        (directory / GENERATION).write_text(text + "\n", encoding="utf-8")
