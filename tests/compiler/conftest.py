@@ -10,7 +10,7 @@ import torch
 
 from tests.compiler.checkpoints import Case, write_checkpoint
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -87,15 +87,19 @@ def padded_positions(net: Net, input_ids: ir.Value, table: str, pad_token_id: in
     return op.Gather(net.tensor(table), op.Add(op.Mul(op.CumSum(real, 1), real), pad_token_id))
 
 
+def token_types(net: Net, inputs: EncoderInputs, table: str) -> ir.Value:
+    """Embeddings of token types; of type 0, [hidden], where the graph has no such input."""
+    types = net.tensor(table)
+    if inputs.token_type_ids is None:
+        return net.op.Gather(types, 0, axis=0)
+    return net.op.Gather(types, inputs.token_type_ids)
+
+
 def embeddings(net: Net, config: HfConfig, inputs: EncoderInputs, at: str, *, fairseq_positions: bool) -> ir.Value:
     """norm(words + token types + positions), [batch, sequence, embedding_size]."""
     op = net.op
     hidden_states = net.embed(inputs.input_ids, f"{at}.word_embeddings.weight")
-    types = net.tensor(f"{at}.token_type_embeddings.weight")
-    if inputs.token_type_ids is None:
-        hidden_states = op.Add(hidden_states, op.Gather(types, 0, axis=0))
-    else:
-        hidden_states = op.Add(hidden_states, op.Gather(types, inputs.token_type_ids))
+    hidden_states = op.Add(hidden_states, token_types(net, inputs, f"{at}.token_type_embeddings.weight"))
     table = f"{at}.position_embeddings.weight"
     positions = (
         padded_positions(net, inputs.input_ids, table, config["pad_token_id"])

@@ -23,6 +23,7 @@ from layers.compiler.architectures.bert import (
     counted_positions,
     encoder_layer,
     padding_mask,
+    token_types,
 )
 from layers.compiler.net import Net
 
@@ -156,9 +157,8 @@ def embeddings(net: Net, config: HfConfig, inputs: EncoderInputs) -> ir.Value:
     if config["position_biased_input"]:
         table = f"{at}.position_embeddings.weight"
         hidden_states = op.Add(hidden_states, counted_positions(net, inputs.input_ids, table))
-    if inputs.token_type_ids is not None:
-        types = net.tensor(f"{at}.token_type_embeddings.weight")
-        hidden_states = op.Add(hidden_states, op.Gather(types, inputs.token_type_ids))
+    if config["type_vocab_size"] > 0:
+        hidden_states = op.Add(hidden_states, token_types(net, inputs, f"{at}.token_type_embeddings.weight"))
     if config.get("embedding_size", config["hidden_size"]) != config["hidden_size"]:
         hidden_states = net.linear(hidden_states, f"{at}.embed_proj", bias=None)
     return net.layer_norm(hidden_states, f"{at}.LayerNorm", config["layer_norm_eps"])
@@ -242,7 +242,7 @@ DEBERTA_V2 = Architecture(
         "encoder": heads.last_hidden_state,
     },
     max_tokens=lambda config: config["max_position_embeddings"],
-    reads_token_types=lambda config: config["type_vocab_size"] > 0,
+    reads_token_types=lambda config: config["type_vocab_size"] > 1,
     # transformers drops position embeddings that the configuration does not use, and v3's discriminator head.
     unused=(
         "*.position_ids",
