@@ -88,8 +88,8 @@ class Recipe:
         ]
         if strangers:
             raise CheckpointError(
-                f"{self.checkpoint.directory.name} ({self.architecture.model_type}): {len(strangers)} tensors that no "
-                f"recipe reads, first {strangers[0]!r}. The graph would not be this model; expected only {', '.join(expected)}."
+                f"tensors that no recipe reads, for {self.checkpoint.title}: got {len(strangers)}, first {strangers[0]!r}, "
+                f"expected none but {', '.join(expected)}. The graph would not be this model."
             )
 
     def _full(self, stored_name: str) -> str:
@@ -107,7 +107,8 @@ def open_recipe(directory: Path, task: str) -> Recipe:
     if task not in HEAD_OF_TASK or HEAD_OF_TASK[task] not in architecture.heads:
         served = [name for name, head in HEAD_OF_TASK.items() if head in architecture.heads]
         raise UnsupportedError(
-            f"{directory.name} ({architecture.model_type}): no head for task {task!r}; it can serve {', '.join(served)}."
+            f"task, for {directory.name} ({architecture.model_type}): got {task!r}, which has no head here, expected one "
+            f"of {', '.join(served)}."
         )
     settings = AutoConfig.from_pretrained(directory)
     # DistilBERT writes it as `dim`; the attribute is the name they all share.

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from layers.compiler.plan import FP32
 from layers.compiler.recipe import open_recipe
-from tests.compiler.checkpoints import FAMILIES, HEADS, Case, reference
+from tests.compiler.checkpoints import FAMILIES, HEADS, PAD, Case, reference
 from tests.compiler.graphs import on_real_positions, run, session_of
-from tests.compiler.texts import batches
+from tests.compiler.texts import batch, batches
 from tests.compiler.variations import VARIATIONS
 
 # The largest absolute difference, as a share of the reference's largest absolute value. One for all.
@@ -53,3 +54,18 @@ def test_graph_computes_what_transformers_computes(
             seen.append(real.reshape(-1))
             assert error <= TOLERANCE, f"{name} {feeds['input_ids'].shape}: {error:.1e} of the scale"
     assert np.std(np.concatenate(seen)) > 1e-2, "a reference that answers the same to everything proves nothing"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_text_longer_than_the_model_is_an_error_and_not_an_answer(
+    family: str, checkpoint: Callable[[Case], Path], tmp_path: Path
+) -> None:
+    case = Case(family, "encoder", {"num_labels": 2})
+    recipe = open_recipe(checkpoint(case), case.task)
+    session = session_of(recipe, FP32, tmp_path)
+    for excess in (1, 2, 3, recipe.max_tokens):
+        # The padding token in the middle would let fairseq's positions fit one token more.
+        feeds = batch((recipe.max_tokens + excess,), recipe.inputs)
+        feeds["input_ids"][feeds["input_ids"] == PAD] = PAD + 1
+        with pytest.raises((state.Fail, state.InvalidArgument, state.RuntimeException)):
+            run(session, feeds)

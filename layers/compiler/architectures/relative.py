@@ -36,7 +36,9 @@ def pairs(net: Net, scores: ir.Value, length: ir.Value) -> ir.Value:
     op = net.op
     flat = op.Slice(op.Reshape(scores, [0, 0, -1]), op.Sub(length, [1]), [-1], [2])
     if ("pairs", length.name) not in net.shared:
-        net.shared["pairs", length.name] = op.Concat([0, 0], length, [-1], axis=0)
+        # Not -1: a text longer than the table would then be laid out wrongly instead of failing.
+        width = op.Sub(op.Add(length, length), [1])
+        net.shared["pairs", length.name] = op.Concat([0, 0], length, width, axis=0)
     return op.Slice(op.Reshape(flat, net.shared["pairs", length.name]), [0], length, [3])
 
 
