@@ -88,8 +88,8 @@ class Recipe:
         ]
         if strangers:
             raise CheckpointError(
-                f"tensors that no recipe reads, for {self.checkpoint.title}: got {len(strangers)}, first {strangers[0]!r}, "
-                f"expected none but {', '.join(expected)}. The graph would not be this model."
+                f"tensors that no recipe reads, for {self.checkpoint.title}: got {len(strangers)}, first "
+                f"{strangers[0]!r}, expected none but {', '.join(expected)}. The graph would not be this model."
             )
 
     def _full(self, stored_name: str) -> str:
@@ -107,8 +107,8 @@ def open_recipe(directory: Path, task: str) -> Recipe:
     if task not in HEAD_OF_TASK or HEAD_OF_TASK[task] not in architecture.heads:
         served = [name for name, head in HEAD_OF_TASK.items() if head in architecture.heads]
         raise UnsupportedError(
-            f"task, for {directory.name} ({architecture.model_type}): got {task!r}, which has no head here, expected one "
-            f"of {', '.join(served)}."
+            f"{directory.name} ({architecture.model_type}): no head for task {task!r}; "
+            f"it can serve {', '.join(served)}."
         )
     settings = AutoConfig.from_pretrained(directory)
     # DistilBERT writes it as `dim`; the attribute is the name they all share.
