@@ -26,7 +26,7 @@ import json
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from layers.artifact import Record
 from layers.errors import ArtifactError
@@ -87,8 +87,8 @@ class Generation(Record):
     decoder_start_token_id: int | None = None
     special_token_ids: tuple[int, ...] = ()
     chat_template: str | None = None
-    prefixes: dict[str, tuple[int, ...]] = {}
-    task_prefixes: dict[str, str] = {}
+    prefixes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    task_prefixes: dict[str, str] = Field(default_factory=dict)
     defaults: GenerationDefaults = GenerationDefaults()
 
     @classmethod

@@ -23,7 +23,7 @@ from layers.compiler.recipe import Recipe, save
 
 Feed = Mapping[str, NDArray[np.int64]]
 
-# Token rows kept of each text and site. 96 texts x 4 rows hold the shape of a distribution; the extremes are kept apart.
+# Token rows kept of each text and site: enough for the shape of a distribution; the extremes are kept apart.
 ROWS_PER_TEXT = 4
 
 

@@ -1,4 +1,4 @@
-"""Why an artifact carries a variant of 7-bit weights: a model of AVX2's vpmaddubsw, which onnxruntime's products use."""
+"""Why an artifact carries a variant of 7-bit weights: a model of AVX2's vpmaddubsw, as onnxruntime uses it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,152 @@
+"""Contenders in processes of their own, taking turns: A B C, A B C ... so that a slow spell of the machine hits all.
+
+Each contender lives in a worker process, loads once, and answers "run this case N times" over its pipes. Only one
+works at a time; a process that waits on its pipe spins no threads, which an idle session in the same process would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+ROUNDS = 12
+# Calls per turn: enough that a turn lasts at least this long, so that waking up does not count.
+SECONDS_PER_TURN = 0.15
+START_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Result:
+    """Milliseconds of one contender on one case: median and quartiles over all calls of all rounds."""
+
+    median_ms: float
+    low_ms: float
+    high_ms: float
+    calls: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One contender: its results by case, or why it could not run, and what it said of itself when it loaded."""
+
+    name: str
+    results: dict[str, Result]
+    error: str | None
+    facts: dict[str, Any]
+
+
+class Worker:
+    """A contender's process. `module` is run as `python -m MODULE NAME ARGUMENT`."""
+
+    def __init__(self, name: str, module: str, arguments: Sequence[str], threads: int) -> None:
+        self.name = name
+        self.facts: dict[str, Any] = {}
+        self.error: str | None = None
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONWARNINGS": "ignore",
+            "HUNDREDFOLD_THREADS": str(threads),
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, name, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        loaded = self._answer()
+        self.facts = loaded.get("facts", {})
+
+    def call(self, case: str, count: int) -> list[float]:
+        """Milliseconds of `count` calls; empty once the contender has failed."""
+        if self.error is not None:
+            return []
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"case": case, "count": count}) + "\n")
+        self._process.stdin.flush()
+        times: list[float] = self._answer().get("times", [])
+        return times
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        # Libraries print to standard output when they like; answers are the lines that are JSON objects.
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                answer: dict[str, Any] = json.loads(line)
+                self.error = answer.get("error")
+                return answer
+        self.error = f"process ended with status {self._process.wait()}"
+        return {}
+
+
+def hold(workers: Sequence[Worker], cases: Sequence[str], say: Any, rounds: int = ROUNDS) -> list[Standing]:
+    """Every worker on every case, in turns. Workers that failed stay in the standings with their error."""
+    times: dict[tuple[str, str], list[float]] = {}
+    for case in cases:
+        counts = {}
+        for worker in workers:
+            first = worker.call(case, 2)
+            counts[worker.name] = max(1, min(50, round(SECONDS_PER_TURN * 1e3 / first[-1]))) if first else 1
+        for _ in range(rounds):
+            for worker in workers:
+                times.setdefault((worker.name, case), []).extend(worker.call(case, counts[worker.name]))
+        say(case, {worker.name: _median(times.get((worker.name, case), [])) for worker in workers})
+    return [
+        Standing(
+            worker.name,
+            {case: _result(times[worker.name, case]) for case in cases if times.get((worker.name, case))},
+            worker.error,
+            worker.facts,
+        )
+        for worker in workers
+    ]
+
+
+def _result(times: Sequence[float]) -> Result:
+    low, median, high = statistics.quantiles(times, n=4) if len(times) > 1 else (times[0],) * 3
+    return Result(round(median, 3), round(low, 3), round(high, 3), len(times))
+
+
+def _median(times: Sequence[float]) -> float | None:
+    return round(statistics.median(times), 2) if times else None
+
+
+def serve(contenders: Mapping[str, Any], name: str, arguments: Sequence[str]) -> None:
+    """The worker's side: load the contender, then answer cases until the pipe closes."""
+    import traceback
+    from time import perf_counter
+
+    try:
+        call, facts = contenders[name](*arguments)
+    except Exception as error:
+        traceback.print_exc()
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"[:300]}), flush=True)
+        return
+    print(json.dumps({"facts": facts}), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        times = []
+        try:
+            for _ in range(request["count"]):
+                started = perf_counter()
+                call(request["case"])
+                times.append((perf_counter() - started) * 1e3)
+            print(json.dumps({"times": times}), flush=True)
+        except Exception as error:
+            traceback.print_exc()
+            print(json.dumps({"error": f"{type(error).__name__}: {error}"[:300]}), flush=True)
