@@ -1,0 +1,87 @@
+"""The next token of a row: the likeliest, or one drawn; with its log probability."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from layers.errors import ModelOutputError
+from layers.runtime.generation.filters import cuts_for
+from layers.runtime.generation.options import DecodingOptions
+from layers.runtime.generation.penalties import History, Scores, processors_for
+
+TopTokens = tuple[tuple[int, float], ...]
+
+
+class Choice(NamedTuple):
+    """A token; `logprob` and `top` (token, logprob; likeliest first) where they were asked for."""
+
+    token: int
+    logprob: float | None
+    top: TopTokens
+
+
+class TokenChooser:
+    """Chooses the tokens of one row. Holds the row's own random generator, so company does not change a draw.
+
+    A log probability is, as text-generation-inference reports it, of the distribution that the token was chosen from:
+    after the penalties, and when sampling after the temperature and the cuts.
+    """
+
+    def __init__(self, options: DecodingOptions, prompt_length: int) -> None:
+        self._processors = processors_for(options, prompt_length)
+        self._sample = options.do_sample
+        self._temperature = np.float32(options.temperature)
+        self._cuts = cuts_for(options)
+        self._random = np.random.Generator(np.random.PCG64(options.seed)) if options.do_sample else None
+        self._logprobs = options.logprobs or options.top_tokens > 0
+        self._top_tokens = options.top_tokens
+
+    def choose(self, history: History, scores: Scores) -> Choice:
+        """The next token after `history`; `scores` [vocabulary] may be changed.
+
+        Raises ModelOutputError when the scores are no distribution (NaN, infinity, nothing left to choose).
+        """
+        for process in self._processors:
+            scores = process(history, scores)
+        if self._random is not None:
+            return self._draw(scores, self._random)
+        token = int(scores.argmax())
+        best = float(scores[token])
+        if not math.isfinite(best):
+            raise ModelOutputError(f"the decoder's logits hold {best}: no token can be chosen")
+        if not self._logprobs:
+            return Choice(token, None, ())
+        total = math.log(float(np.exp(scores - scores[token]).sum()))
+        return Choice(token, -total, self._likeliest(scores, None, best + total))
+
+    def _draw(self, scores: Scores, random: np.random.Generator) -> Choice:
+        tokens: npt.NDArray[np.int64] | None = None
+        if self._temperature != 1:
+            scores = scores / self._temperature
+        for cut in self._cuts:
+            left = np.flatnonzero(cut(scores))
+            tokens = left if tokens is None else tokens[left]
+            scores = scores[left]
+        best = float(scores.max())
+        if not math.isfinite(best):
+            raise ModelOutputError(f"the decoder's logits hold {best}: no token can be drawn")
+        cumulative = np.cumsum(np.exp(scores - np.float32(best)), dtype=np.float64)
+        place = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
+        token = place if tokens is None else int(tokens[place])
+        if not self._logprobs:
+            return Choice(token, None, ())
+        total = best + math.log(float(cumulative[-1]))
+        return Choice(token, float(scores[place]) - total, self._likeliest(scores, tokens, total))
+
+    def _likeliest(self, scores: Scores, tokens: npt.NDArray[np.int64] | None, total: float) -> TopTokens:
+        if not self._top_tokens:
+            return ()
+        count = min(self._top_tokens, len(scores))
+        places = np.argpartition(scores, len(scores) - count)[len(scores) - count :]
+        places = places[np.argsort(-scores[places], kind="stable")]
+        names = places if tokens is None else tokens[places]
+        return tuple((int(name), float(scores[place]) - total) for name, place in zip(names, places, strict=True))
