@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,21 @@ class Checkpoint:
         path = self.directory / name
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
+    def account_for_every_tensor(self, expected: Iterable[str]) -> None:
+        """Raise CheckpointError for a tensor that no recipe has read and no pattern (fnmatch) of `expected` names."""
+        patterns = tuple(expected)
+        full_names = {entry.stored_name: name for name, entry in self.tensors.items()}
+        strangers = [
+            stored
+            for stored in self.unused()
+            if not any(fnmatchcase(full_names[stored], pattern) for pattern in patterns)
+        ]
+        if strangers:
+            raise CheckpointError(
+                f"tensors that no recipe reads, for {self.title}: got {len(strangers)}, first "
+                f"{strangers[0]!r}, expected none but {', '.join(patterns)}. The graph would not be this model."
+            )
+
     def _entry(self, name: str) -> TensorEntry:
         try:
             return self.tensors[name]
@@ -119,13 +135,13 @@ def open_checkpoint(directory: Path, base_model_prefix: str) -> Checkpoint:
     """Index every tensor of the checkpoint without reading one.
 
     A bare encoder is saved without the prefix that the same tensors carry under a head ("encoder.layer.0"
-    against "bert.encoder.layer.0"); names are given the prefix, so that recipes know one form only.
+    against "bert.encoder.layer.0"); names are given the prefix, so that recipes know one form only. T5 has none.
     Raises CheckpointError when there are no safetensors, a shard is missing, or a file is cut short.
     """
     files = _weight_files(directory)
     entries = [entry for file in files for entry in read_index(file)]
     names = [_modern_name(entry.stored_name) for entry in entries]
-    bare = not any(name.startswith(base_model_prefix + ".") for name in names)
+    bare = base_model_prefix != "" and not any(name.startswith(base_model_prefix + ".") for name in names)
     tensors = {f"{base_model_prefix}.{name}" if bare else name: e for name, e in zip(names, entries, strict=True)}
     return Checkpoint(directory, read_config(directory), tensors, tuple(files))
 

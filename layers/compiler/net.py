@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,11 +17,14 @@ from numpy.typing import NDArray
 from onnxscript import GraphBuilder
 
 from layers.compiler.checkpoint import Checkpoint
+from layers.compiler.head_layout import Picks
 from layers.compiler.plan import EXACT_LINEAR, Plan, Site
 from layers.errors import UnsupportedError
 
 Array = NDArray[Any]
 Value = ir.Value
+# Features a projection takes of a stored matrix: a slice, a rearrangement, or (None) all of them.
+Selection = tuple[int, int] | Picks | None
 
 OPSET = 23
 IR_VERSION = 11
@@ -51,9 +55,14 @@ class Net:
         self._initializers: dict[str, Value] = {}
         self.shared: dict[tuple[object, ...], Value] = {}
 
-    def input(self, name: str) -> Value:
-        """An int64 graph input [batch, sequence]."""
-        value: Value = self._builder.input(name, dtype=ir.DataType.INT64, shape=["batch", "sequence"])
+    def input(
+        self,
+        name: str,
+        shape: Sequence[str | int] = ("batch", "sequence"),
+        dtype: ir.DataType = ir.DataType.INT64,
+    ) -> Value:
+        """A graph input; int64 [batch, sequence] unless said otherwise."""
+        value: Value = self._builder.input(name, dtype=dtype, shape=list(shape))
         return value
 
     def tensor(self, name: str) -> Value:
@@ -82,18 +91,27 @@ class Net:
         activation: str | None = None,
         weight: str | None = None,
         bias: str | None = "",
-        rows: tuple[int, int] | None = None,
+        rows: Selection = None,
+        columns: Selection = None,
+        transposed: bool = False,
         exact: bool = False,
+        vocabulary: bool = False,
     ) -> Value:
         """`activation(x @ weight.T + bias)` with x [batch, sequence, in_features].
 
         `module` names the checkpoint's module and the site of the plan; `weight` and `bias` override its tensors
-        (tied weights; bias None for none); `rows` takes a slice of a fused projection's outputs; `exact` keeps
-        the product in fp32 whatever the plan says (small heads, where int8 gains nothing).
+        (tied weights; bias None for none); `rows` takes a slice of a fused projection's outputs or rearranges them,
+        `columns` its inputs; `transposed` is for weights stored [in_features, out_features] (GPT-2's Conv1D);
+        `exact` keeps the product in fp32 whatever the plan says (small heads, where int8 gains nothing);
+        `vocabulary` is for a decoder's last product, which plans may give a form of its own.
         """
         bias = f"{module}.bias" if bias == "" else bias
-        site = self._site(x, module, weight or f"{module}.weight", bias, rows)
-        form = EXACT_LINEAR if exact else self.plan.linear_for(site.name)
+        weight = weight or f"{module}.weight"
+        out_features, in_features = self.checkpoint.shape(weight)[:: -1 if transposed else 1]
+        rows, columns = _unless_all(rows, out_features), _unless_all(columns, in_features)
+        stored = _Stored(weight, bias, rows, columns, transposed)
+        site = self._site(x, module, stored)
+        form = EXACT_LINEAR if exact else self.plan.linear_for(site.name, vocabulary=vocabulary)
         product = form.emit(self, x, site)
         if product.bias is not None and activation == "gelu":
             return self.ms.BiasGelu(product.value, product.bias)
@@ -112,6 +130,16 @@ class Net:
         if bias:
             inputs.append(self.tensor(f"{module}.bias"))
         return self.op.LayerNormalization(*inputs, axis=-1, epsilon=epsilon)
+
+    def rms_norm(self, x: Value, module: str, epsilon: float, *, plus_one: bool = False) -> Value:
+        """RMSNormalization over the last axis (arxiv.org/abs/1910.07467); Gemma's weights count from 1."""
+        name = f"{module}.weight"
+        weight = self.tensor(name)
+        if plus_one:
+            weight = self.lazy(
+                f"{name}+1", ir.DataType.FLOAT, self.checkpoint.shape(name), lambda: self.checkpoint.read(name) + 1
+            )
+        return self.op.RMSNormalization(x, weight, axis=-1, epsilon=epsilon)
 
     def add_norm(self, x: Value, residual: Value, module: str, epsilon: float) -> Value:
         """`layer_norm(x + residual)`.
@@ -175,29 +203,84 @@ class Net:
                 self._builder.add_output(value, None)
         return ir.Model(self._graph, ir_version=IR_VERSION, producer_name="hundredfold")
 
-    def _site(self, x: Value, module: str, weight: str, bias: str | None, rows: tuple[int, int] | None) -> Site:
-        out_features, in_features = self.checkpoint.shape(weight)
-        begin, end = rows or (0, out_features)
-        suffix = f"[{begin}:{end}]" if rows else ""
+    def _site(self, x: Value, module: str, stored: _Stored) -> Site:
+        checkpoint = self.checkpoint
+        out_features, in_features = stored.features(checkpoint)
+        suffix = stored.suffix
         # A layer applied more than once (ALBERT) shares its weights, but each use sees other activations.
         uses = sum(1 for site in self.sites.values() if site.module == module + suffix)
         name = module + suffix + (f"#{uses + 1}" if uses else "")
-        self.checkpoint.used.add(weight)
-        if bias:
-            self.checkpoint.shape(bias)  # content is read when the graph is saved; what is missing shows now
-            self.checkpoint.used.add(bias)
+        checkpoint.used.add(stored.weight)
+        if stored.bias:
+            checkpoint.shape(stored.bias)  # content is read when the graph is saved; what is missing shows now
+            checkpoint.used.add(stored.bias)
         site = Site(
             name=name,
             module=module + suffix,
-            key=weight + suffix,
+            key=stored.weight + suffix,
             in_features=in_features,
-            out_features=end - begin,
-            read_weight=lambda: np.asarray(self.checkpoint.read(weight)[begin:end], np.float32),
-            read_bias=None if bias is None else lambda: np.asarray(self.checkpoint.read(bias)[begin:end], np.float32),
+            out_features=out_features,
+            read_weight=lambda: stored.read_weight(checkpoint),
+            read_bias=None if stored.bias is None else lambda: stored.read_bias(checkpoint),
         )
         self.sites[name] = site
         self.taps[name] = x
         return site
+
+
+def _unless_all(selection: Selection, features: int) -> Selection:
+    """The selection; None where it takes every feature in order."""
+    everything = isinstance(selection, Picks) and selection.indices == tuple(range(features))
+    return None if everything else selection
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """How a site's weight and bias lie in the checkpoint, and which part of them the site takes."""
+
+    weight: str
+    bias: str | None
+    rows: Selection
+    columns: Selection
+    transposed: bool
+
+    @property
+    def suffix(self) -> str:
+        """What tells sites that share a tensor apart."""
+        rows, columns = _name(self.rows), _name(self.columns)
+        return f"[{rows},{columns}]" if columns else f"[{rows}]" if rows else ""
+
+    def features(self, checkpoint: Checkpoint) -> tuple[int, int]:
+        """(out_features, in_features) of the site."""
+        out_features, in_features = checkpoint.shape(self.weight)[:: -1 if self.transposed else 1]
+        return _count(self.rows, out_features), _count(self.columns, in_features)
+
+    def read_weight(self, checkpoint: Checkpoint) -> Array:
+        """[out_features, in_features], float32."""
+        stored = checkpoint.read(self.weight)
+        rows = _select(stored.T if self.transposed else stored, self.rows, 0)
+        return np.asarray(_select(rows, self.columns, 1), np.float32)
+
+    def read_bias(self, checkpoint: Checkpoint) -> Array:
+        """[out_features], float32."""
+        assert self.bias is not None
+        return np.asarray(_select(checkpoint.read(self.bias), self.rows, 0), np.float32)
+
+
+def _name(selection: Selection) -> str:
+    return selection.name if isinstance(selection, Picks) else "{}:{}".format(*selection) if selection else ""
+
+
+def _count(selection: Selection, features: int) -> int:
+    if selection is None:
+        return features
+    return len(selection) if isinstance(selection, Picks) else selection[1] - selection[0]
+
+
+def _select(array: Array, selection: Selection, axis: int) -> Array:
+    if isinstance(selection, Picks):
+        return selection.take(array, axis)
+    return array if selection is None else array.take(range(*selection), axis)
 
 
 def count_operators(model: ir.Model) -> dict[str, int]:

@@ -84,19 +84,25 @@ EXACT_EMBEDDING = ExactEmbedding()
 
 @dataclass(frozen=True)
 class Plan:
-    """The forms of one variant. Sites in `kept_fp32` stay exact; `tapped` adds every site's input as an output."""
+    """The forms of one variant. Sites in `kept_fp32` stay exact; `tapped` adds every site's input as an output.
+
+    `vocabulary` is the form of a decoder's projection to its vocabulary, read whole for every token; None is `linear`.
+    """
 
     name: str
-    precision: Literal["fp32", "int8"]
+    precision: Literal["fp32", "int8", "int4"]
     linear: LinearForm
     embedding: EmbeddingForm
     exact_on: tuple[InstructionSet, ...] = EVERYWHERE
     kept_fp32: frozenset[str] = frozenset()
     tapped: bool = False
+    vocabulary: LinearForm | None = None
 
-    def linear_for(self, site: str) -> LinearForm:
-        """The form of a site."""
-        return EXACT_LINEAR if site in self.kept_fp32 else self.linear
+    def linear_for(self, site: str, *, vocabulary: bool = False) -> LinearForm:
+        """The form of a site; a decoder's projection to its vocabulary may have one of its own."""
+        if site in self.kept_fp32:
+            return EXACT_LINEAR
+        return self.vocabulary if vocabulary and self.vocabulary is not None else self.linear
 
     def embedding_for(self, table: str) -> EmbeddingForm:
         """The form of an embedding table."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
-from layers.compiler.architectures.architecture import Architecture, EncoderInputs
+from layers.compiler.architectures.architecture import Architecture, EncoderInputs, Generator
 from layers.compiler.architectures.registry import architecture_for
 from layers.compiler.checkpoint import Checkpoint, open_checkpoint, read_config
+from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.net import Net
 from layers.compiler.plan import Plan
 from layers.compiler.pooling import SentenceModules, pool, read_modules
-from layers.errors import CheckpointError, UnsupportedError
+from layers.errors import UnsupportedError
 
 HEAD_OF_TASK = {
     "text-classification": "sequence-classification",
@@ -27,6 +27,10 @@ HEAD_OF_TASK = {
     "fill-mask": "masked-lm",
     "feature-extraction": "encoder",
     "sentence-similarity": "encoder",
+    "text-generation": "causal-lm",
+    "text2text-generation": "seq2seq",
+    "summarization": "seq2seq",
+    "translation": "seq2seq",
 }
 # Axes of every output; the runtime cuts padding from those that have a "sequence".
 OUTPUT_AXES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -35,6 +39,8 @@ OUTPUT_AXES: dict[str, dict[str, tuple[str, ...]]] = {
     "masked-lm": {"logits": ("batch", "sequence", "vocabulary")},
     "question-answering": {"start_logits": ("batch", "sequence"), "end_logits": ("batch", "sequence")},
     "encoder": {"last_hidden_state": ("batch", "sequence", "hidden"), "sentence_embedding": ("batch", "dimension")},
+    "causal-lm": {"logits": ("batch", "positions", "vocabulary")},
+    "seq2seq": {"logits": ("batch", "positions", "vocabulary")},
 }
 # Matrix products between large tensors dominate the file; below this they stay inside model.onnx itself.
 INLINE_BYTES = 1024
@@ -75,28 +81,18 @@ class Recipe:
         outputs = dict(head(net, self.config, hidden_states, inputs.attention_mask))
         if self.modules is not None:
             outputs["sentence_embedding"] = pool(net, self.modules, hidden_states, inputs.attention_mask)
-        self._account_for_every_tensor()
+        self.checkpoint.account_for_every_tensor(self.architecture.unused)
         for name, axes in OUTPUT_AXES[HEAD_OF_TASK[self.task]].items():
             outputs[name].shape = ir.Shape(axes)
             outputs[name].type = ir.TensorType(ir.DataType.FLOAT)
         return net.finish(outputs), net
 
-    def _account_for_every_tensor(self) -> None:
-        expected = [f"{p}" for p in self.architecture.unused]
-        strangers = [
-            name for name in self.checkpoint.unused() if not any(fnmatchcase(self._full(name), p) for p in expected)
-        ]
-        if strangers:
-            raise CheckpointError(
-                f"tensors that no recipe reads, for {self.checkpoint.title}: got {len(strangers)}, first "
-                f"{strangers[0]!r}, expected none but {', '.join(expected)}. The graph would not be this model."
-            )
-
-    def _full(self, stored_name: str) -> str:
-        return next(name for name, entry in self.checkpoint.tensors.items() if entry.stored_name == stored_name)
+    def graphs(self, plan: Plan) -> dict[str, tuple[ir.Model, Net]]:
+        """Every graph of one plan by the first part of its file name."""
+        return {"model": self.write(plan)}
 
 
-def open_recipe(directory: Path, task: str) -> Recipe:
+def open_recipe(directory: Path, task: str) -> Recipe | GenerativeRecipe:
     """Open a checkpoint for a task.
 
     Raises CheckpointError for a broken one, UnsupportedError when no recipe or head covers it.
@@ -111,6 +107,8 @@ def open_recipe(directory: Path, task: str) -> Recipe:
             f"it can serve {', '.join(served)}."
         )
     settings = AutoConfig.from_pretrained(directory)
+    if isinstance(architecture, Generator):
+        return open_generator(directory, task, architecture, settings.to_dict())
     # DistilBERT writes it as `dim`; the attribute is the name they all share.
     config = {**settings.to_dict(), "hidden_size": settings.hidden_size}
     architecture.check(config, directory.name)
@@ -119,9 +117,15 @@ def open_recipe(directory: Path, task: str) -> Recipe:
     return Recipe(checkpoint, architecture, config, task, modules)
 
 
-def save(model: ir.Model, directory: Path, name: str) -> tuple[str, str | None]:
-    """Write `model.NAME.onnx` and, where there are large tensors, `model.NAME.data`; gives both file names."""
-    graph, data = f"model.{name}.onnx", f"model.{name}.data"
+def open_generator(directory: Path, task: str, architecture: Generator, config: Mapping[str, Any]) -> GenerativeRecipe:
+    """A checkpoint that writes text, with its configuration's defaults filled in."""
+    architecture.check(config, directory.name)
+    return GenerativeRecipe(open_checkpoint(directory, architecture.prefix), architecture, config, task)
+
+
+def save(model: ir.Model, directory: Path, name: str, part: str = "model") -> tuple[str, str | None]:
+    """Write `PART.NAME.onnx` and, where there are large tensors, `PART.NAME.data`; gives both file names."""
+    graph, data = f"{part}.{name}.onnx", f"{part}.{name}.data"
     ir.save(
         model,
         directory / graph,

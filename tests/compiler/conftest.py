@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.compiler.checkpoints import Case, write_checkpoint
+from tests.compiler.generators import Writer, write_generator
 
 torch.set_num_threads(1)
 
@@ -21,6 +22,19 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Pat
     def write(case: Case) -> Path:
         if str(case) not in written:
             written[str(case)] = write_checkpoint(case, tmp_path_factory.mktemp("checkpoint") / str(case))
+        return written[str(case)]
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Writer], Path]:
+    """The same for models that write text."""
+    written: dict[str, Path] = {}
+
+    def write(case: Writer) -> Path:
+        if str(case) not in written:
+            written[str(case)] = write_generator(case, tmp_path_factory.mktemp("generator") / str(case))
         return written[str(case)]
 
     return write

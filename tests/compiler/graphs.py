@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.plan import Plan
 from layers.compiler.recipe import Recipe, save
 from tests.compiler.texts import Ids
@@ -15,13 +16,24 @@ from tests.compiler.texts import Ids
 
 def session_of(recipe: Recipe, plan: Plan, directory: Path) -> ort.InferenceSession:
     """Write the plan's graph beside the checkpoint and open it."""
-    model, _ = recipe.write(plan)
+    return sessions_of(recipe, plan, directory)["model"]
+
+
+def sessions_of(recipe: Recipe | GenerativeRecipe, plan: Plan, directory: Path) -> dict[str, ort.InferenceSession]:
+    """Write every graph of the plan and open them, by part."""
     directory.mkdir(parents=True, exist_ok=True)
-    graph, _ = save(model, directory, plan.name)
+    graphs = recipe.graphs(plan)
+    return {
+        part: open_graph(directory / save(model, directory, plan.name, part)[0]) for part, (model, _) in graphs.items()
+    }
+
+
+def open_graph(path: Path) -> ort.InferenceSession:
+    """As it is served."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
-    return ort.InferenceSession(directory / graph, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def run(session: ort.InferenceSession, feeds: dict[str, Ids]) -> dict[str, NDArray[np.float32]]:

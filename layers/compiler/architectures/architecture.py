@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import onnx_ir as ir
 
+from layers.compiler.architectures.decoding import Decoding
 from layers.compiler.net import Net
 from layers.errors import UnsupportedError
+from layers.generation import CacheLayout
 
 HfConfig = Mapping[str, Any]
 
@@ -20,6 +22,14 @@ EXPECTED: Mapping[str, tuple[Any, ...]] = {
     "add_cross_attention": (False,),
     "is_encoder_decoder": (False,),
     "position_embedding_type": ("absolute",),
+    "pruned_heads": (None, {}),
+    "quantization_config": (None,),
+}
+
+
+# The same for models that write text; what is left out of these is what makes them decoders.
+EXPECTED_OF_GENERATORS: Mapping[str, tuple[Any, ...]] = {
+    "add_cross_attention": (False,),
     "pruned_heads": (None, {}),
     "quantization_config": (None,),
 }
@@ -56,9 +66,45 @@ class Architecture:
 
     def check(self, config: HfConfig, name: str) -> None:
         """Raise UnsupportedError for the first option of checkpoint `name` that the recipe would compute wrongly."""
-        for key, values in EXPECTED.items():
-            if key in config and config[key] not in values:
-                raise UnsupportedError(
-                    f"{key}, for {name} ({self.model_type}): got {config[key]!r}, expected {values[0]!r}. "
-                    f"Choose a checkpoint without it, or teach {self.encode.__module__} to write it."
-                )
+        _check(EXPECTED, config, f"{name} ({self.model_type})", self.encode.__module__)
+
+
+@dataclass(frozen=True)
+class Generator:
+    """One model_type that writes text: a decoder, or an encoder and a decoder where `encode` is given.
+
+    `decode` gives logits [batch, positions, vocabulary]. `encode` gives `cross.{i}.key` and `cross.{i}.value`
+    [batch, heads, source, head_dim] for every decoder layer. `max_tokens` is the longest sequence of the decoder,
+    `source_max_tokens` of the encoder; None where positions have no end. `expected` are options of the configuration,
+    as in EXPECTED, with the values that `decode` writes.
+    """
+
+    model_type: str
+    prefix: str
+    decode: Callable[[Net, HfConfig, Decoding], ir.Value]
+    cache: Callable[[HfConfig], CacheLayout]
+    max_tokens: Callable[[HfConfig], int | None]
+    unused: tuple[str, ...]
+    encode: Callable[[Net, HfConfig, EncoderInputs], Mapping[str, ir.Value]] | None = None
+    source_max_tokens: Callable[[HfConfig], int | None] = lambda _config: None
+    expected: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The one head there is."""
+        return ("causal-lm",) if self.encode is None else ("seq2seq",)
+
+    def check(self, config: HfConfig, name: str) -> None:
+        """As Architecture.check."""
+        _check(
+            {**EXPECTED_OF_GENERATORS, **self.expected}, config, f"{name} ({self.model_type})", self.decode.__module__
+        )
+
+
+def _check(expected: Mapping[str, tuple[Any, ...]], config: HfConfig, title: str, module: str) -> None:
+    for key, values in expected.items():
+        if key in config and config[key] not in values:
+            raise UnsupportedError(
+                f"{key}, for {title}: got {config[key]!r}, expected {values[0]!r}. "
+                f"Choose a checkpoint without it, or teach {module} to write it."
+            )

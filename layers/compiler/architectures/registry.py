@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 
 from layers.compiler.architectures.albert import ALBERT
-from layers.compiler.architectures.architecture import Architecture
+from layers.compiler.architectures.architecture import Architecture, Generator
 from layers.compiler.architectures.bert import BERT, CAMEMBERT, ELECTRA, ROBERTA, XLM_ROBERTA
 from layers.compiler.architectures.deberta_v2 import DEBERTA_V2
 from layers.compiler.architectures.distilbert import DISTILBERT
+from layers.compiler.architectures.gpt2 import GPT2
 from layers.compiler.architectures.modernbert import MODERNBERT
 from layers.compiler.architectures.mpnet import MPNET
 from layers.errors import UnsupportedError
 
-ARCHITECTURES: dict[str, Architecture] = {
+ARCHITECTURES: dict[str, Architecture | Generator] = {
     architecture.model_type: architecture
     for architecture in (
         ALBERT,
@@ -22,6 +23,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         DEBERTA_V2,
         DISTILBERT,
         ELECTRA,
+        GPT2,
         MODERNBERT,
         MPNET,
         ROBERTA,
@@ -30,7 +32,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def architecture_for(model_type: str) -> Architecture:
+def architecture_for(model_type: str) -> Architecture | Generator:
     """The recipe of a model_type. Raises UnsupportedError listing what there is and the file to add."""
     if model_type in ARCHITECTURES:
         return ARCHITECTURES[model_type]

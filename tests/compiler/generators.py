@@ -1,0 +1,131 @@
+"""Tiny random checkpoints of models that write text, and the unmodified transformers model they are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers import AutoConfig, PreTrainedModel
+
+from tests.compiler.checkpoints import PAD, VOCABULARY, randomize
+from tests.compiler.texts import Ids
+
+POSITIONS = 83
+NEW_TOKENS = 24
+# What the likeliest token must be ahead of the next by, as a share of the logits' scale: ties would decide nothing.
+APART = 3e-4
+SEEDS = 20
+
+LLAMA_SIZES: dict[str, Any] = {
+    "hidden_size": 36,
+    "num_attention_heads": 3,
+    "num_hidden_layers": 4,
+    "intermediate_size": 53,
+    "max_position_embeddings": POSITIONS,
+}
+DECODER_SIZES: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_embd": 36, "n_head": 3, "n_layer": 4, "n_positions": POSITIONS},
+}
+SEQ2SEQ_SIZES: dict[str, dict[str, Any]] = {}
+SIZES = {**DECODER_SIZES, **SEQ2SEQ_SIZES}
+
+
+@dataclass(frozen=True)
+class Writer:
+    """One checkpoint: its family and what its configuration changes."""
+
+    family: str
+    name: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def auto_class(self) -> Any:
+        return transformers.AutoModelForSeq2SeqLM if self.family in SEQ2SEQ_SIZES else transformers.AutoModelForCausalLM
+
+    @property
+    def task(self) -> str:
+        return "text2text-generation" if self.family in SEQ2SEQ_SIZES else "text-generation"
+
+    def __str__(self) -> str:
+        return f"{self.family}-{self.name}" if self.name else self.family
+
+
+def write_generator(case: Writer, directory: Path) -> Path:
+    """Save `case` with every parameter random."""
+    torch.manual_seed(len(str(case)))
+    tokens = {"pad_token_id": PAD, "bos_token_id": 2, "eos_token_id": 3}
+    config = AutoConfig.for_model(
+        case.family, **{"vocab_size": VOCABULARY, **tokens, **SIZES[case.family], **case.options}
+    )
+    model = case.auto_class.from_config(config)
+    randomize(model)
+    model.to(case.dtype).save_pretrained(directory)
+    return directory
+
+
+def reference_of(case: Writer, directory: Path) -> PreTrainedModel:
+    """The unmodified model in float32; it never ends by itself."""
+    model, report = case.auto_class.from_pretrained(
+        directory, dtype=torch.float32, output_loading_info=True, attn_implementation="eager"
+    )
+    assert not report["missing_keys"]
+    model.generation_config.eos_token_id = None
+    model.generation_config.forced_eos_token_id = None
+    return model.eval()
+
+
+def prompt(length: int, seed: int = 0) -> Ids:
+    """Random tokens, none of them special."""
+    return np.random.default_rng(1000 * seed + length).integers(PAD + 3, VOCABULARY, length)
+
+
+def left_padded(rows: Sequence[Ids]) -> dict[str, torch.Tensor]:
+    """The form in which transformers takes prompts of different lengths."""
+    width = max(len(row) for row in rows)
+    ids = np.full((len(rows), width), PAD, np.int64)
+    mask = np.zeros_like(ids)
+    for index, row in enumerate(rows):
+        ids[index, width - len(row) :] = row
+        mask[index, width - len(row) :] = 1
+    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+
+
+def greedy_reference(model: PreTrainedModel, feeds: dict[str, torch.Tensor]) -> tuple[Ids, bool]:
+    """NEW_TOKENS tokens a row, and whether the top two logits of every step are apart."""
+    with torch.inference_mode():
+        answer = model.generate(
+            **feeds,
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=NEW_TOKENS,
+            min_new_tokens=NEW_TOKENS,
+            pad_token_id=PAD,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    best = torch.stack([logits.topk(2, dim=-1).values for logits in answer.logits])
+    apart = bool(((best[..., 0] - best[..., 1]) > APART * best[..., 0].abs()).all())
+    return np.asarray(answer.sequences[:, -NEW_TOKENS:].numpy(), np.int64), apart
+
+
+def decisive_prompts(
+    model: PreTrainedModel, lengths: Sequence[int], feeds_of: Callable[[Sequence[Ids]], dict[str, torch.Tensor]]
+) -> tuple[list[Ids], Ids]:
+    """A prompt of each length whose greedy tokens no tie decides, and those tokens [rows, NEW_TOKENS]."""
+    rows, tokens = [], []
+    for length in lengths:
+        for seed in range(1, SEEDS):
+            row = prompt(length, seed)
+            answer, apart = greedy_reference(model, feeds_of([row]))
+            if apart:
+                break
+        assert apart, f"every prompt of {length} tokens leads to a tie; widen the weights"
+        rows.append(row)
+        tokens.append(answer[0])
+    return rows, np.stack(tokens)
