@@ -89,7 +89,7 @@ class Engine:
         threads = threads or thread_count()
         # Opening a session holds no lock of the interpreter, so the tokenizer is read meanwhile.
         with ThreadPoolExecutor(1) as beside:
-            opening = beside.submit(_open_session, directory / chosen.file, threads)
+            opening = beside.submit(open_session, directory / chosen.file, threads)
             tokenizer = TextTokenizer.load(directory / TOKENIZER, manifest.limits.max_tokens, encoding_cache_bytes)
             session = opening.result()
         return cls(manifest, chosen, tokenizer, session, threads=threads, max_batch_tokens=max_batch_tokens)
@@ -156,7 +156,8 @@ def _pad(batch: Sequence[Encoding], pad_id: int) -> dict[str, Array]:
     return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
 
 
-def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Open a graph as the build left it. Raises ArtifactError when onnxruntime cannot."""
     options = onnxruntime.SessionOptions()
     # The build has optimized the graph; doing it again costs start-up time and may undo its choices.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

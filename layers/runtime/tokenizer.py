@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from layers.errors import ArtifactError, InputError
 from layers.runtime.cache import ByteBoundedCache, CacheReport
+from layers.runtime.generation.detokenizer import Detokenizer
 
 Ids = npt.NDArray[np.int64]
 Direction = Literal["left", "right"]
@@ -47,7 +48,9 @@ class TextTokenizer:
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._tokenizer = tokenizer
-        self._cache: ByteBoundedCache[tuple[str, str | None, str, str], Encoding] = ByteBoundedCache(cache_bytes)
+        self._cache: ByteBoundedCache[tuple[str, str | None, str, str, int | None], Encoding] = ByteBoundedCache(
+            cache_bytes
+        )
         self.max_tokens = max_tokens
         # A tokenizer.json remembers how it was last used, often in training: 160 tokens, always padded.
         tokenizer.no_padding()
@@ -72,13 +75,14 @@ class TextTokenizer:
         truncate: bool = True,
         truncation_direction: Direction = "right",
         strategy: Strategy = "longest_first",
+        max_tokens: int | None = None,
     ) -> Encoding:
         """Encode a text, with `pair` as its second sequence; an empty `pair` is none, as in transformers.
 
         Raises InputError (422) for text that is not valid Unicode, and for text longer than the model
-        when `truncate` is false or `strategy` cannot make it fit.
+        when `truncate` is false or `strategy` cannot make it fit. `max_tokens` stands for the model's limit.
         """
-        key = (text, pair or None, truncation_direction, strategy)
+        key = (text, pair or None, truncation_direction, strategy, max_tokens)
         encoding = self._cache.get(key)
         if encoding is None:
             encoding = self.encode_uncached(
@@ -87,12 +91,17 @@ class TextTokenizer:
                 truncate=truncate,
                 truncation_direction=truncation_direction,
                 strategy=strategy,
+                max_tokens=max_tokens,
             )
             size = encoding.input_ids.nbytes + encoding.token_type_ids.nbytes + ENTRY_OVERHEAD_BYTES
             self._cache.put(key, encoding, size + sys.getsizeof(text) + (sys.getsizeof(pair) if pair else 0))
         if encoding.truncated_tokens and not truncate:
             self._refuse(len(encoding) + encoding.truncated_tokens)
         return encoding
+
+    def detokenizer(self) -> Detokenizer:
+        """For what is generated with this tokenizer's tokens."""
+        return Detokenizer(self._tokenizer)
 
     def cache_report(self) -> CacheReport:
         """Of the cache of encodings."""
@@ -106,6 +115,7 @@ class TextTokenizer:
         truncate: bool = True,
         truncation_direction: Direction = "right",
         strategy: Strategy = "longest_first",
+        max_tokens: int | None = None,
     ) -> Encoding:
         """`encode` without the cache: for texts that will not come again, and outside of its counts."""
         try:
@@ -115,7 +125,7 @@ class TextTokenizer:
             raise InputError("text is not valid Unicode: it holds half of a surrogate pair. Remove it.") from error
         input_ids = np.array(encoded.ids, dtype=np.int64)
         token_type_ids = np.array(encoded.type_ids, dtype=np.int64)
-        excess = len(input_ids) - self.max_tokens
+        excess = len(input_ids) - (max_tokens or self.max_tokens)
         if excess > 0:
             if not truncate:
                 self._refuse(len(input_ids))

@@ -89,7 +89,7 @@ class BadWords:
 
 
 class MinLength:
-    """`MinLengthLogitsProcessor`, and `MinNewTokensLengthLogitsProcessor` with the prompt's length added: no end yet."""
+    """No end yet: `MinLengthLogitsProcessor`; with the prompt's length added `MinNewTokensLengthLogitsProcessor`."""
 
     def __init__(self, length: int, eos_token_ids: Sequence[int]) -> None:
         self._length = length

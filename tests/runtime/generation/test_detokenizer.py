@@ -14,8 +14,9 @@ from layers.runtime.generation.detokenizer import Detokenizer, WholeText
 MODELS = Path(__file__).parents[3] / "examples" / "models"
 NAMES = ("debian-writer", "debian-summarizer", "debian-sections")
 TEXTS = (
-    "plain words, and then some", "  two spaces  first", "日本語のテキスト", "emoji 👩‍👩‍👧‍👦 🏳️‍🌈!", "Ελληνικά и кириллица",
-    "עברית ועربى", "tabs\tand\nlines\r\n", "don't; isn't . ! ?", "naïve café Å Å", "", " ", "한국어",
+    "plain words, and then some", "  two spaces  first", "日本語のテキスト", "emoji 👩‍👩‍👧‍👦 🏳️‍🌈!",
+    "Ελληνικά и кириллица", "עברית ועربى", "tabs\tand\nlines\r\n", "don't; isn't . ! ?", "naïve café Å Å",
+    "", " ", "한국어",
 )  # fmt: skip
 
 

@@ -1,0 +1,35 @@
+"""What the generation loop asks of a model: prompts in, then one token a row, and rows that come, go and branch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
+
+
+class Decoder(Protocol):
+    """The state of one running request. Not shared between threads.
+
+    Logits are float32 [rows, vocabulary], one row each for its next token; they may be changed by the caller and hold
+    until the next call.
+    """
+
+    def prefill(self, prompts: Sequence[Ids]) -> Logits:
+        """Compute the prompts, one row each; the first call, and only once."""
+
+    def step(self, tokens: Sequence[int]) -> Logits:
+        """Append one token to every row."""
+
+    def reorder(self, rows: Sequence[int]) -> None:
+        """Row i continues what row `rows[i]` was; rows not named are gone, rows named twice branch."""
+
+    def score(self, prompt: Ids) -> npt.NDArray[np.float32]:
+        """Log probability of each token of a prompt after those before it, [length - 1]; before `prefill`."""
+
+    def release(self) -> None:
+        """The request is over: leave what later ones can use. Idempotent."""

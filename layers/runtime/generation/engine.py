@@ -1,0 +1,330 @@
+"""One variant of one generative artifact, opened: token ids in, tokens and text out. Knows no task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from layers.artifact import TOKENIZER, Manifest, Variant, verify_files
+from layers.errors import ArtifactError, InputError
+from layers.generation import GENERATION, Generation
+from layers.runtime.batching import in_caller_order, plan_batches
+from layers.runtime.cache import CacheReport
+from layers.runtime.cpu import instruction_set, thread_count
+from layers.runtime.engine import DEFAULT_BATCH_TOKENS, LoadOptions, open_session
+from layers.runtime.generation.beams import beam_search
+from layers.runtime.generation.decoder import Decoder, Ids
+from layers.runtime.generation.detokenizer import Detokenizer
+from layers.runtime.generation.encoder import SourceEncoder
+from layers.runtime.generation.graph_decoder import GraphDecoder
+from layers.runtime.generation.loop import TokenEvent, generate
+from layers.runtime.generation.options import DecodingOptions, FinishReason
+from layers.runtime.generation.prefix_cache import PrefixCache
+from layers.runtime.generation.slots import SlotPool
+from layers.runtime.tokenizer import DEFAULT_CACHE_BYTES, TextTokenizer
+
+GENERATIVE_TASKS = ("text-generation", "text2text-generation", "summarization", "translation")
+# Where source and target of a translator have vocabularies of their own.
+TARGET_TOKENIZER = "tokenizer.target.json"
+
+DEFAULT_KV_CACHE_BYTES = 2**30
+DEFAULT_PREFIX_CACHE_BYTES = 256 * 2**20
+DEFAULT_GENERATIONS = 4
+DEFAULT_WAIT_SECONDS = 10.0
+MAX_ROWS = 32
+
+
+class GenerationLoadOptions(LoadOptions, total=False):
+    """Keyword arguments of `GenerationEngine.load`, for those who pass them on."""
+
+    kv_cache_bytes: int
+    prefix_cache_bytes: int
+    max_generations: int
+    generation_wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the decoder starts from, int64 [length >= 1]; for an encoder-decoder with what its encoder reads."""
+
+    tokens: Ids
+    source: Ids | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens) + (0 if self.source is None else len(self.source))
+
+
+@dataclass(slots=True)
+class Continuation:
+    """One text that was written. `tokens` hold the one that ended it; `score` is a beam's."""
+
+    text: str = ""
+    finish: FinishReason = "length"
+    events: list[TokenEvent] = field(default_factory=list)
+    score: float | None = None
+
+    @property
+    def token_count(self) -> int:
+        """Tokens generated, the one that ended the text included."""
+        return len(self.events)
+
+    def add(self, event: TokenEvent) -> None:
+        """Take up the row's next token."""
+        self.events.append(event)
+        self.finish = event.finish or self.finish
+
+
+class GenerationEngine:
+    """The sessions with their tokenizer and the memory for keys and values. Safe to share between threads.
+
+    Every running request has a slot of memory to itself. Keys and values are reused between requests only on variants
+    whose rows are independent.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        variant: Variant,
+        generation: Generation,
+        tokenizer: TextTokenizer,
+        detokenizer: Detokenizer,
+        session: onnxruntime.InferenceSession,
+        encoder_session: onnxruntime.InferenceSession | None = None,
+        *,
+        threads: int,
+        max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        kv_cache_bytes: int = DEFAULT_KV_CACHE_BYTES,
+        prefix_cache_bytes: int = DEFAULT_PREFIX_CACHE_BYTES,
+        max_generations: int = DEFAULT_GENERATIONS,
+        generation_wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    ) -> None:
+        if (generation.kind == "encoder-decoder") != (encoder_session is not None):
+            raise ArtifactError(f"{manifest.name}: {GENERATION} says {generation.kind}. Build the model again.")
+        self.manifest = manifest
+        self.variant = variant
+        self.generation = generation
+        self.tokenizer = tokenizer
+        self.detokenizer = detokenizer
+        self.threads = threads
+        self._session = session
+        self._max_batch_tokens = max_batch_tokens
+        self._slots = SlotPool(
+            generation.cache,
+            max_tokens=generation.max_tokens,
+            budget_bytes=kv_cache_bytes,
+            max_slots=max_generations,
+            wait_seconds=generation_wait_seconds,
+        )
+        self._encoder = SourceEncoder(encoder_session, generation.cache, self._pad) if encoder_session else None
+        reusable = variant.row_independent and generation.kind == "decoder" and prefix_cache_bytes > 0
+        self._prefixes = PrefixCache(prefix_cache_bytes) if reusable else None
+
+    @classmethod
+    def load(
+        cls,
+        directory: Path,
+        *,
+        variant: str | None = None,
+        threads: int | None = None,
+        verify_weights: bool = False,
+        encoding_cache_bytes: int = DEFAULT_CACHE_BYTES,
+        max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        kv_cache_bytes: int = DEFAULT_KV_CACHE_BYTES,
+        prefix_cache_bytes: int = DEFAULT_PREFIX_CACHE_BYTES,
+        max_generations: int = DEFAULT_GENERATIONS,
+        generation_wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    ) -> GenerationEngine:
+        """Open an artifact: the variant named, or the one chosen for the CPU this runs on.
+
+        Raises ArtifactError when a file is missing or altered, or nothing in the artifact is meant for this machine.
+        """
+        manifest = Manifest.read(directory)
+        chosen = manifest.variant(variant) if variant else manifest.variant_for(instruction_set())
+        if chosen.file is None:
+            raise ArtifactError(f"{manifest.name}: variant {chosen.name!r} was reported but not shipped")
+        target = TARGET_TOKENIZER if TARGET_TOKENIZER in manifest.files else TOKENIZER
+        names = dict.fromkeys([*chosen.files, TOKENIZER, target, GENERATION])
+        verify_files(manifest, directory, list(names), weights_by_hash=verify_weights)
+        generation = Generation.read(directory)
+        threads = threads or thread_count()
+        # Opening a session holds no lock of the interpreter, so everything else is read meanwhile.
+        with ThreadPoolExecutor(2) as beside:
+            opening = beside.submit(open_session, directory / chosen.file, threads)
+            encoder = chosen.encoder_file and beside.submit(open_session, directory / chosen.encoder_file, threads)
+            limit = generation.source_max_tokens or manifest.limits.max_tokens
+            tokenizer = TextTokenizer.load(directory / TOKENIZER, limit, encoding_cache_bytes)
+            detokenizer = (
+                tokenizer.detokenizer()
+                if target == TOKENIZER
+                else TextTokenizer.load(directory / target, limit, 0).detokenizer()
+            )
+            session = opening.result()
+            encoder_session = encoder.result() if encoder else None
+        return cls(
+            manifest,
+            chosen,
+            generation,
+            tokenizer,
+            detokenizer,
+            session,
+            encoder_session,
+            threads=threads,
+            max_batch_tokens=max_batch_tokens,
+            kv_cache_bytes=kv_cache_bytes,
+            prefix_cache_bytes=prefix_cache_bytes,
+            max_generations=max_generations,
+            generation_wait_seconds=generation_wait_seconds,
+        )
+
+    def room(self, prompt: Prompt) -> int:
+        """How many tokens can follow a prompt. Raises InputError (422) when none can."""
+        room = self.generation.max_tokens - len(prompt.tokens)
+        if room < 1:
+            raise InputError(
+                f"input is too long: got {len(prompt.tokens)} tokens, {self.manifest.name} takes "
+                f"{self.generation.max_tokens} with the answer. Shorten it, or send truncate: the tokens to keep."
+            )
+        return room
+
+    def admit(self, prompts: Sequence[Prompt], options: DecodingOptions) -> None:
+        """Raises InputError (422) for what the model or the memory for keys and values has no room for."""
+        for prompt in prompts:
+            room = self.room(prompt)
+            if options.max_new_tokens > room:
+                raise InputError(
+                    f"parameter 'max_new_tokens': got {options.max_new_tokens} after {len(prompt.tokens)} tokens of "
+                    f"input, expected at most {room}: {self.manifest.name} takes {self.generation.max_tokens} in all."
+                )
+            self._slots.admit(_rows(options), len(prompt.tokens) + options.max_new_tokens)
+
+    def stream(self, prompt: Prompt, options: Sequence[DecodingOptions]) -> Iterator[TokenEvent]:
+        """Continue one prompt by each of `options`, which ask for no beams and equally many tokens.
+
+        Closing the iterator ends the work. Raises InputError as `admit`, and 429 when the model is busy.
+        """
+        self.admit([prompt], options[0])
+        if options[0].num_beams > 1:
+            raise InputError("num_beams: got more than 1 with stream, expected 1: beams are chosen at the end.")
+        return self._events([prompt] * len(options), options)
+
+    def generate(self, prompts: Sequence[Prompt], options: DecodingOptions) -> list[list[Continuation]]:
+        """Continue every prompt by the same options; the texts of each, in order.
+
+        Rows run together where a row's answer does not depend on its company. A row draws from a generator of its own,
+        so it is also sampled as it would be alone.
+        """
+        self.admit(prompts, options)
+        if options.num_beams > 1:
+            return [self._beams(prompt, options) for prompt in prompts]
+        longest = max((len(prompt.tokens) for prompt in prompts), default=0) + options.max_new_tokens
+        together = min(MAX_ROWS, self._slots.rows_within_budget(longest)) if self.variant.row_independent else 1
+        batches = plan_batches(
+            [len(prompt) for prompt in prompts], max_batch_size=together, max_batch_tokens=self._max_batch_tokens
+        )
+        results = [self._batch([prompts[place] for place in batch], options) for batch in batches]
+        return [[text] for text in in_caller_order(batches, results)]
+
+    def branch(self, prompt: Prompt, options: Sequence[DecodingOptions]) -> list[Continuation]:
+        """Continue one prompt by each of `options`, computing the prompt once."""
+        self.admit([prompt], options[0])
+        return self._collect([prompt] * len(options), options)
+
+    def score(self, prompt: Prompt) -> npt.NDArray[np.float32]:
+        """Log probability of each of the prompt's tokens after those before it, [length - 1].
+
+        Raises InputError (422) for a prompt longer than the model takes.
+        """
+        if len(prompt.tokens) > self.generation.max_tokens:
+            self.room(prompt)
+        with self._open([prompt], len(prompt.tokens), rows=1) as decoder:
+            return decoder.score(prompt.tokens)
+
+    def warm_up(self) -> None:
+        """Two tokens after a short text, so that the first request does not pay for first-time allocations."""
+        tokens = self.tokenizer.encode_uncached("warm up").input_ids
+        start = self.generation.decoder_start_token_id
+        prompt = Prompt(tokens) if start is None or self._encoder is None else Prompt(np.array([start]), tokens)
+        with self._open([prompt], len(prompt.tokens) + 2, rows=1, cached=False) as decoder:
+            list(generate(decoder, [prompt.tokens], [DecodingOptions(max_new_tokens=2)], self.detokenizer))
+
+    def cache_reports(self) -> dict[str, CacheReport]:
+        """Of the cache of encodings, and of prefixes where they are reused."""
+        reports = {"encodings": self.tokenizer.cache_report()}
+        return reports | ({"prefixes": self._prefixes.report()} if self._prefixes else {})
+
+    def _batch(self, prompts: Sequence[Prompt], options: DecodingOptions) -> list[Continuation]:
+        return self._collect(prompts, [options] * len(prompts))
+
+    def _collect(self, prompts: Sequence[Prompt], options: Sequence[DecodingOptions]) -> list[Continuation]:
+        texts = [Continuation() for _ in prompts]
+        for event in self._events(prompts, options):
+            texts[event.row].add(event)
+        for text in texts:
+            text.text = "".join(event.text for event in text.events)
+        return texts
+
+    def _events(self, prompts: Sequence[Prompt], options: Sequence[DecodingOptions]) -> Iterator[TokenEvent]:
+        tokens = [prompt.tokens for prompt in prompts]
+        longest = max(len(prompt) for prompt in tokens) + options[0].max_new_tokens
+        branches = len(prompts) > 1 and all(prompt is prompts[0] for prompt in prompts)
+        with self._open(prompts[:1] if branches else prompts, longest, rows=len(prompts)) as decoder:
+            yield from generate(decoder, tokens, options, self.detokenizer)
+
+    def _beams(self, prompt: Prompt, options: DecodingOptions) -> list[Continuation]:
+        with self._open([prompt], len(prompt.tokens) + options.max_new_tokens, rows=options.num_beams) as decoder:
+            hypotheses = beam_search(decoder, prompt.tokens, options)
+        texts: list[Continuation] = []
+        for row, hypothesis in enumerate(hypotheses):
+            stream = self.detokenizer.stream()
+            finish: FinishReason = "eos_token" if hypothesis.tokens[-1] in options.eos_token_ids else "length"
+            text = Continuation(self.detokenizer.decode(list(hypothesis.tokens)), finish, [], hypothesis.score)
+            for place, token in enumerate(hypothesis.tokens):
+                last = place == len(hypothesis.tokens) - 1
+                piece = stream.add(token) + (stream.finish() if last else "")
+                special = token in self.detokenizer.special
+                text.events.append(TokenEvent(row, token, piece, special, None, (), finish if last else None))
+            texts.append(text)
+        return texts
+
+    @contextmanager
+    def _open(self, prompts: Sequence[Prompt], tokens: int, *, rows: int, cached: bool = True) -> Iterator[Decoder]:
+        """A decoder with a slot for so many rows of so many tokens, for as long as the context lasts."""
+        slot = self._slots.acquire(rows, tokens, prompts[0].tokens)
+        try:
+            sources = self._encoder.encode([_source(prompt) for prompt in prompts]) if self._encoder else None
+            decoder = GraphDecoder(
+                self._session,
+                self.generation,
+                slot,
+                divisible=self.variant.row_independent,
+                prefixes=self._prefixes if cached else None,
+                sources=sources,
+            )
+            try:
+                yield decoder
+            finally:
+                decoder.release()
+        finally:
+            self._slots.release(slot)
+
+    @property
+    def _pad(self) -> int:
+        pad = self.generation.pad_token_id
+        return self.manifest.pad_token_id if pad is None else pad
+
+
+def _rows(options: DecodingOptions) -> int:
+    return max(options.num_beams, options.num_return_sequences)
+
+
+def _source(prompt: Prompt) -> Ids:
+    if prompt.source is None:
+        raise AssertionError("an encoder-decoder's prompt has a source")
+    return prompt.source
