@@ -29,6 +29,8 @@ from layers.compiler.choice import choose
 from layers.compiler.draft import Draft
 from layers.compiler.examples import Example, Examples
 from layers.compiler.gate import Jury, metric_for, summon
+from layers.compiler.generative_build import make_writer
+from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.plan import FP32
 from layers.compiler.recipe import Recipe, open_recipe
 from layers.compiler.trial import describe, judge, try_all
@@ -76,7 +78,7 @@ def build(spec: ModelSpec, catalogue_directory: Path, output: Path, target: str,
         work = Path(workdir) / spec.name
         work.mkdir()
         draft = Draft(work, spec, recipe, tokenizer.convert(checkpoint_directory, work), source, digest, target)
-        manifest = _make(draft, data, say)
+        manifest = (make_writer if isinstance(recipe, GenerativeRecipe) else _make)(draft, data, say)
         manifest.write(work)
         _replace(final, work)
     return Built(final, manifest, reused=False)
@@ -85,6 +87,7 @@ def build(spec: ModelSpec, catalogue_directory: Path, output: Path, target: str,
 def _make(draft: Draft, data: Examples, say: Say) -> Manifest:
     """Judge, time, choose and check every candidate; gives the final manifest."""
     spec, recipe = draft.spec, draft.recipe
+    assert isinstance(recipe, Recipe)
     draft.add(FP32)
     reference = draft.open(FP32.name)
     metric = metric_for(spec, data.judged, reference.manifest.problem_type)
@@ -92,7 +95,7 @@ def _make(draft: Draft, data: Examples, say: Say) -> Manifest:
     compared = parity.compare(recipe.checkpoint.directory, spec.task, reference, jury.encodings)
     say(f"fp32 graph: {compared}; judged by {metric.name} on {len(jury.encodings)} examples of {data.origin}")
     say(describe(judge(draft, FP32, jury)))
-    calibration = None if spec.precision == "fp32" else _calibrate(draft, reference, data.calibration)
+    calibration = None if spec.precision == "fp32" else _calibrate(draft, recipe, reference, data.calibration)
     plans = variants.candidates(spec, calibration)
     try_all(draft, [plan for plan in plans if plan is not FP32], jury, calibration, say)
     threads = thread_count()
@@ -103,7 +106,7 @@ def _make(draft: Draft, data: Examples, say: Say) -> Manifest:
     return draft.manifest(chosen=chosen, goldens=goldens, parity=compared)
 
 
-def _calibrate(draft: Draft, engine: Engine, texts: Sequence[Example]) -> Calibration:
+def _calibrate(draft: Draft, recipe: Recipe, engine: Engine, texts: Sequence[Example]) -> Calibration:
     feeds = []
     for text in texts:
         encoding = engine.tokenizer.encode(text.text, text.text_pair)
@@ -112,9 +115,9 @@ def _calibrate(draft: Draft, engine: Engine, texts: Sequence[Example]) -> Calibr
             "attention_mask": np.ones((1, len(encoding)), np.int64),
             "token_type_ids": encoding.token_type_ids[None],
         }
-        feeds.append({name: feed[name] for name in draft.recipe.inputs})
+        feeds.append({name: feed[name] for name in recipe.inputs})
     with tempfile.TemporaryDirectory(dir=draft.directory) as scratch:
-        return calibrate(draft.recipe, feeds, Path(scratch))
+        return calibrate(recipe, feeds, Path(scratch))
 
 
 def _time(draft: Draft, jury: Jury, threads: int, say: Say) -> None:
@@ -150,12 +153,12 @@ def _goldens(draft: Draft, name: str, judged: Sequence[Example]) -> tuple[Golden
     return tuple(Golden(inputs=each, outputs=predictor.predict(each).value, tolerance=tolerance) for each in inputs)
 
 
-def _source(spec: ModelSpec, recipe: Recipe) -> Source:
+def _source(spec: ModelSpec, recipe: Recipe | GenerativeRecipe) -> Source:
     """Hash every file of the checkpoint that the build reads."""
     directory = recipe.checkpoint.directory
     modules = recipe.modules.files if recipe.modules else ()
     names = {"config.json", *modules, *(file.name for file in recipe.checkpoint.weight_files)}
-    names |= {name for name in tokenizer.SOURCES if (directory / name).is_file()}
+    names |= {name for name in (*tokenizer.SOURCES, "generation_config.json") if (directory / name).is_file()}
     files = {name: record_file(directory / name) for name in sorted(names)}
     return Source(location=spec.source, revision=spec.revision, files=files)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
-from layers.compiler.plan import TAPPED, Site
+from layers.compiler.checkpoint import Checkpoint
+from layers.compiler.net import Net
+from layers.compiler.plan import TAPPED, Plan, Site
 from layers.compiler.quantization import (
     ActivationRange,
     best_range,
@@ -19,9 +22,16 @@ from layers.compiler.quantization import (
     quantize_weight,
     weight_scales,
 )
-from layers.compiler.recipe import Recipe, save
+from layers.compiler.recipe import save
 
-Feed = Mapping[str, NDArray[np.int64]]
+Feed = Mapping[str, NDArray[Any]]
+
+
+class Writes(Protocol):
+    """A recipe of either kind."""
+
+    def write(self, plan: Plan) -> tuple[ir.Model, Net]: ...
+
 
 # Token rows kept of each text and site: enough for the shape of a distribution; the extremes are kept apart.
 ROWS_PER_TEXT = 4
@@ -48,6 +58,14 @@ class Calibration:
     sites: Mapping[str, Site]
     tables: tuple[str, ...]
 
+    def joined(self, other: Calibration) -> Calibration:
+        """What two graphs of one checkpoint saw; sites of the same name are the same projection."""
+        return Calibration(
+            {**self.samples, **other.samples},
+            {**self.sites, **other.sites},
+            tuple(sorted({*self.tables, *other.tables})),
+        )
+
     def ranges(self) -> dict[str, ActivationRange]:
         """The static range of every site; sites that read one tensor get one range."""
         found: dict[int, ActivationRange] = {}
@@ -56,20 +74,24 @@ class Calibration:
                 found[id(sample)] = sample.range()
         return {name: found[id(sample)] for name, sample in self.samples.items()}
 
-    def most_harmed(self, recipe: Recipe, bits: int) -> list[str]:
+    def most_harmed(self, checkpoint: Checkpoint, bits: int) -> list[str]:
         """Sites and embedding tables by the noise that int8 adds to their output, worst first."""
         ranges = self.ranges()
         noise = {
             name: product_error(self.samples[name].rows, site.read_weight(), ranges[name], bits)
             for name, site in self.sites.items()
         }
-        noise |= {name: _table_noise(recipe.checkpoint.read(name)) for name in self.tables}
+        noise |= {name: _table_noise(checkpoint.read(name)) for name in self.tables}
         return sorted(noise, key=lambda name: -noise[name])
 
 
-def calibrate(recipe: Recipe, feeds: Sequence[Feed], workdir: Path, seed: int = 0) -> Calibration:
+def calibrate(recipe: Writes, feeds: Sequence[Feed], workdir: Path, seed: int = 0) -> Calibration:
     """Run each feed (one text, arrays [1, sequence]) through the fp32 graph with every site's input as an output."""
-    model, net = recipe.write(TAPPED)
+    return calibrate_graph(*recipe.write(TAPPED), feeds, workdir, seed)
+
+
+def calibrate_graph(model: ir.Model, net: Net, feeds: Sequence[Feed], workdir: Path, seed: int = 0) -> Calibration:
+    """The same for a graph of the plan TAPPED."""
     tapped = {name: str(value.name) for name, value in net.taps.items()}
     file, _ = save(model, workdir, TAPPED.name)
     options = onnxruntime.SessionOptions()

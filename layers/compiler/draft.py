@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,17 +16,19 @@ from layers.artifact import (
     InstructionSet,
     Limits,
     Manifest,
-    ProblemType,
     Source,
     Variant,
     Verdict,
     record_file,
 )
 from layers.catalogue import ModelSpec
+from layers.compiler.generative_recipe import TRAINED_TOKENS, GenerativeRecipe
+from layers.compiler.generative_session import GenerativeSession
 from layers.compiler.net import count_operators
 from layers.compiler.plan import Plan
-from layers.compiler.recipe import HEAD_OF_TASK, OUTPUT_AXES, Recipe, save
-from layers.compiler.tokenizer import ConvertedTokenizer
+from layers.compiler.recipe import Recipe, save
+from layers.compiler.tokenizer import TARGET_TOKENIZER, ConvertedTokenizer
+from layers.generation import GENERATION
 from layers.runtime.engine import Engine
 
 VERSIONED = ("onnxruntime", "onnx", "onnx-ir", "onnxscript", "tokenizers", "transformers", "numpy")
@@ -40,7 +43,7 @@ class Draft:
 
     directory: Path
     spec: ModelSpec
-    recipe: Recipe
+    recipe: Recipe | GenerativeRecipe
     tokenizer: ConvertedTokenizer
     source: Source
     digest: str
@@ -49,21 +52,26 @@ class Draft:
 
     def add(self, plan: Plan) -> Variant:
         """Write the plan's graph and list it as a variant that nobody has judged."""
-        model, _ = self.recipe.write(plan)
-        graph, weights = save(model, self.directory, plan.name)
-        files = [graph] + ([weights] if weights else [])
+        nodes: Counter[str] = Counter()
+        files: dict[str, str | None] = {}
+        for part, (model, _) in self.recipe.graphs(plan).items():
+            prefix = "" if part == "model" else f"{part}_"
+            files[f"{prefix}file"], files[f"{prefix}weights_file"] = save(model, self.directory, plan.name, part)
+            nodes += Counter(count_operators(model))
         self.variants[plan.name] = Variant(
             name=plan.name,
             precision=plan.precision,
             exact_on=plan.exact_on,
-            bytes=sum((self.directory / name).stat().st_size for name in files),
-            file=graph,
-            weights_file=weights,
+            bytes=sum((self.directory / name).stat().st_size for name in files.values() if name),
+            file=files["file"],
+            weights_file=files["weights_file"],
+            encoder_file=files.get("encoder_file"),
+            encoder_weights_file=files.get("encoder_weights_file"),
             verdict=UNJUDGED,
             row_independent=True,
             kept_fp32=tuple(sorted(plan.kept_fp32)),
             latency_ms={},
-            fused_nodes=count_operators(model),
+            fused_nodes=dict(sorted(nodes.items())),
         )
         return self.variants[plan.name]
 
@@ -76,13 +84,15 @@ class Draft:
         self.manifest(chosen={}, goldens=(), parity="").write(self.directory)
         return Engine.load(self.directory, variant=name, threads=threads)
 
+    def open_generative(self, name: str, threads: int) -> GenerativeSession:
+        """Open one variant of a model that writes text."""
+        assert isinstance(self.recipe, GenerativeRecipe)
+        return GenerativeSession.open(self.directory, self.variants[name], self.recipe.cache, threads)
+
     def manifest(self, *, chosen: dict[InstructionSet, str], goldens: tuple[Golden, ...], parity: str) -> Manifest:
         """The manifest as things stand."""
         recipe = self.recipe
-        head = HEAD_OF_TASK[recipe.task]
-        labels = recipe.config.get("id2label") or {}
-        labelled = head in ("sequence-classification", "token-classification")
-        max_tokens = min(recipe.max_tokens, self.tokenizer.max_tokens or recipe.max_tokens)
+        limits = [limit for limit in (recipe.max_tokens, self.tokenizer.max_tokens) if limit]
         return Manifest(
             schema_version=SCHEMA_VERSION,
             name=self.spec.name,
@@ -91,13 +101,13 @@ class Draft:
             source=self.source,
             architecture=recipe.architecture.model_type,
             task=recipe.task,
-            labels=tuple(str(labels[key]) for key in sorted(labels, key=int)) if labelled else (),
-            problem_type=_problem_type(recipe, len(labels)) if head == "sequence-classification" else None,
-            limits=Limits(max_tokens=max_tokens),
+            labels=recipe.labels,
+            problem_type=recipe.problem_type,
+            limits=Limits(max_tokens=min(limits, default=TRAINED_TOKENS)),
             pad_token_id=self.tokenizer.pad_token_id,
-            pooling=recipe.modules.pooling if recipe.modules else None,
+            pooling=recipe.pooling,
             inputs=recipe.inputs,
-            outputs=tuple(OUTPUT_AXES[head]),
+            outputs=recipe.outputs,
             target=self.target,
             variants=tuple(self.variants.values()),
             chosen=chosen,
@@ -113,21 +123,17 @@ class Draft:
         for variant in list(self.variants.values()):
             if variant.name in chosen.values():
                 continue
-            for name in (variant.file, variant.weights_file):
-                if name:
-                    (self.directory / name).unlink()
-            self.settle(variant.model_copy(update={"file": None, "weights_file": None}))
+            for name in variant.files:
+                (self.directory / name).unlink()
+            gone = ("file", "weights_file", "encoder_file", "encoder_weights_file")
+            self.settle(variant.model_copy(update=dict.fromkeys(gone)))
 
     def _files(self) -> dict[str, FileRecord]:
-        names = [TOKENIZER] + [n for v in self.variants.values() for n in (v.file, v.weights_file) if n]
+        beside = [name for name in (GENERATION, TARGET_TOKENIZER) if (self.directory / name).is_file()]
+        names = [TOKENIZER, *beside, *(name for variant in self.variants.values() for name in variant.files)]
         return {name: record_file(self.directory / name) for name in names}
 
 
 def instruction_sets(target: str) -> tuple[InstructionSet, ...]:
     """The instruction sets a target's machines may have."""
     return INSTRUCTION_SETS[target]
-
-
-def _problem_type(recipe: Recipe, labels: int) -> ProblemType:
-    stated: ProblemType | None = recipe.config.get("problem_type")
-    return stated or ("regression" if labels == 1 else "single_label_classification")

@@ -15,16 +15,21 @@ SAMPLES = Path(__file__).parent / "samples"
 CALIBRATION_TEXTS = 96
 # Of the shipped sample, as many as keep BERT-base's whole build below three minutes on two cores: 64 + 128.
 SAMPLE_TEXTS = 192
+TARGET_KEYS = ("target", "summary", "translation")
 TEXT_KEYS = {"question-answering": ("question", "context")}
 
 
 @dataclass(frozen=True)
 class Example:
-    """One example. `label` is a class name, a list of them, or None where the data has none."""
+    """One example. `label` is a class name, a list of them, or None where the data has none.
+
+    `target` is what an encoder-decoder should make of the text: a summary, a translation, an answer.
+    """
 
     text: str
     text_pair: str | None = None
     label: str | tuple[str, ...] | None = None
+    target: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,11 @@ def _read(spec: ModelSpec, path: Path) -> list[Example]:
         try:
             row: Any = json.loads(line)
             label = row.get("label")
-            examples.append(Example(row[first], row.get(second), tuple(label) if isinstance(label, list) else label))
-            if not isinstance(row[first], str):
+            target = next((row[key] for key in TARGET_KEYS if key in row), None)
+            examples.append(
+                Example(row[first], row.get(second), tuple(label) if isinstance(label, list) else label, target)
+            )
+            if not isinstance(row[first], str) or not isinstance(target, str | None):
                 raise TypeError
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CatalogueError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from layers.artifact import Verdict
 from layers.catalogue import ModelSpec
 from layers.compiler import metrics
+from layers.compiler.draft import Draft
 from layers.compiler.examples import Example
 from layers.compiler.metrics import Judged, Metric
 from layers.errors import CatalogueError
@@ -45,34 +46,45 @@ class Jury:
         """The engine's outputs on every example, in the batches it would serve them in."""
         return _outputs(engine, self.encodings, self.output_names, self.hidden)
 
-    def verdict(self, outputs: Sequence[Outputs]) -> Verdict:
-        """The paired comparison, with a 95% bootstrap interval of the drop."""
-        reference = self.metric.statistics(self.judged, self.judged.reference)
-        variant = self.metric.statistics(self.judged, outputs)
-        count = len(reference)
-        whole = np.ones((1, count))
-        draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-        [drop] = self._drops(whole, reference, variant)
-        low, high = np.quantile(self._drops(draws.astype(np.float64), reference, variant), [0.025, 0.975])
-        return Verdict(
-            metric=self.metric.name,
-            value=float(self.metric.aggregate(whole @ variant)[0]),
-            reference=float(self.metric.aggregate(whole @ reference)[0]),
-            drop=float(drop),
-            max_drop=self.max_drop,
-            n=count,
-            interval=(float(low), float(high)),
-            distinguishable=bool(low > 0 or high < 0),
-            passed=bool(drop <= self.max_drop),
-        )
+    def examine(self, draft: Draft, name: str) -> tuple[Verdict, bool]:
+        """The verdict on a written variant, and whether its rows are independent of their company."""
+        engine = draft.open(name)
+        independent = row_independent(engine, self)
+        if not independent:
+            draft.settle(draft.variants[name].model_copy(update={"row_independent": False}))
+            engine = draft.open(name)
+        return compare(self.metric, self.max_drop, self.judged, self.hear(engine)), independent
 
-    def _drops(
-        self, draws: NDArray[np.float64], reference: NDArray[np.float64], variant: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Relative drop of every draw (a row of multiplicities); where fp32's value is 0, the plain difference."""
-        exact, got = self.metric.aggregate(draws @ reference), self.metric.aggregate(draws @ variant)
-        loss = exact - got if self.metric.higher_is_better else got - exact
-        return np.asarray(np.divide(loss, exact, out=loss.copy(), where=exact > 0))
+
+def compare(metric: Metric, max_drop: float, judged: Judged, outputs: Sequence[metrics.Outputs]) -> Verdict:
+    """The paired comparison with fp32, with a 95% bootstrap interval of the drop."""
+    reference = metric.statistics(judged, judged.reference)
+    variant = metric.statistics(judged, outputs)
+    count = len(reference)
+    whole = np.ones((1, count))
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    [drop] = _drops(metric, whole, reference, variant)
+    low, high = np.quantile(_drops(metric, draws.astype(np.float64), reference, variant), [0.025, 0.975])
+    return Verdict(
+        metric=metric.name,
+        value=float(metric.aggregate(whole @ variant)[0]),
+        reference=float(metric.aggregate(whole @ reference)[0]),
+        drop=float(drop),
+        max_drop=max_drop,
+        n=count,
+        interval=(float(low), float(high)),
+        distinguishable=bool(low > 0 or high < 0),
+        passed=bool(drop <= max_drop),
+    )
+
+
+def _drops(
+    metric: Metric, draws: NDArray[np.float64], reference: NDArray[np.float64], variant: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Relative drop of every draw (a row of multiplicities); where fp32's value is 0, the plain difference."""
+    exact, got = metric.aggregate(draws @ reference), metric.aggregate(draws @ variant)
+    loss = exact - got if metric.higher_is_better else got - exact
+    return np.asarray(np.divide(loss, exact, out=loss.copy(), where=exact > 0))
 
 
 def metric_for(spec: ModelSpec, examples: Sequence[Example], problem_type: str | None) -> Metric:

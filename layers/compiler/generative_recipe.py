@@ -59,6 +59,31 @@ class GenerativeRecipe:
         mask = ("encoder_attention_mask",) if cache.cross_heads else ()
         return ("input_ids", "lengths", "total_length", "logit_positions", *caches, *mask)
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The decoder graph's answer; the caches it writes are named by layers/generation.py."""
+        return ("logits",)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """None: it writes text."""
+        return ()
+
+    @property
+    def problem_type(self) -> None:
+        """None: it writes text."""
+        return None
+
+    @property
+    def pooling(self) -> None:
+        """None: it writes text."""
+        return None
+
+    @property
+    def modules(self) -> None:
+        """None: it is no sentence-transformers model."""
+        return None
+
     def write(self, plan: Plan) -> tuple[ir.Model, Net]:
         """The decoder's graph. Raises CheckpointError when a tensor is missing."""
         net = Net(self.checkpoint, plan)

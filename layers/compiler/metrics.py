@@ -181,6 +181,21 @@ def _root_ratio(sums: Array) -> Array:
     return np.asarray(np.sqrt(sums[..., 0] / np.maximum(sums[..., 1], 1e-30)))
 
 
+def _perplexity(_judged: Judged, outputs: Sequence[Outputs]) -> Array:
+    """Negative log-likelihood of every example's tokens, and how many they are."""
+    return np.array([(o["nll"].sum(), o["nll"].size) for o in outputs], np.float64)
+
+
+def _perplexity_value(sums: Array) -> Array:
+    return np.exp(sums[..., 0] / sums[..., 1])
+
+
+def _token_agreement(judged: Judged, outputs: Sequence[Outputs]) -> Array:
+    """Tokens that are the likeliest both here and in fp32, led along the same text; and how many there are."""
+    pairs = zip(outputs, judged.reference, strict=True)
+    return np.array([((o["choices"] == r["choices"]).sum(), r["choices"].size) for o, r in pairs], np.float64)
+
+
 ACCURACY = Metric("accuracy", _accuracy, _mean)
 AGREEMENT = Metric("agreement", _agreement, _mean)
 LABEL_AGREEMENT = Metric("agreement", _label_agreement, _mean)
@@ -191,3 +206,5 @@ COSINE = Metric("cosine", _cosine, _mean)
 SPEARMAN = Metric("spearman", _spearman, _mean)
 TOP1 = Metric("top1", _top1, _mean)
 LOGIT_ERROR = Metric("logit_error", _logit_error, _root_ratio, higher_is_better=False)
+PERPLEXITY = Metric("perplexity", _perplexity, _perplexity_value, higher_is_better=False)
+TOKEN_AGREEMENT = Metric("agreement", _token_agreement, _mean)

@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from layers.artifact import Pooling, ProblemType
 from layers.compiler.architectures.architecture import Architecture, EncoderInputs, Generator
 from layers.compiler.architectures.registry import architecture_for
 from layers.compiler.checkpoint import Checkpoint, open_checkpoint, read_config
@@ -39,8 +40,6 @@ OUTPUT_AXES: dict[str, dict[str, tuple[str, ...]]] = {
     "masked-lm": {"logits": ("batch", "sequence", "vocabulary")},
     "question-answering": {"start_logits": ("batch", "sequence"), "end_logits": ("batch", "sequence")},
     "encoder": {"last_hidden_state": ("batch", "sequence", "hidden"), "sentence_embedding": ("batch", "dimension")},
-    "causal-lm": {"logits": ("batch", "positions", "vocabulary")},
-    "seq2seq": {"logits": ("batch", "positions", "vocabulary")},
 }
 # Matrix products between large tensors dominate the file; below this they stay inside model.onnx itself.
 INLINE_BYTES = 1024
@@ -86,6 +85,32 @@ class Recipe:
             outputs[name].shape = ir.Shape(axes)
             outputs[name].type = ir.TensorType(ir.DataType.FLOAT)
         return net.finish(outputs), net
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The graph's outputs in order."""
+        return tuple(OUTPUT_AXES[HEAD_OF_TASK[self.task]])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the logits."""
+        if HEAD_OF_TASK[self.task] not in ("sequence-classification", "token-classification"):
+            return ()
+        names = self.config.get("id2label") or {}
+        return tuple(str(names[key]) for key in sorted(names, key=int))
+
+    @property
+    def problem_type(self) -> ProblemType | None:
+        """What the logits of a sequence classifier mean."""
+        if HEAD_OF_TASK[self.task] != "sequence-classification":
+            return None
+        stated: ProblemType | None = self.config.get("problem_type")
+        return stated or ("regression" if len(self.labels) == 1 else "single_label_classification")
+
+    @property
+    def pooling(self) -> Pooling | None:
+        """How `sentence_embedding` is made."""
+        return self.modules.pooling if self.modules else None
 
     def graphs(self, plan: Plan) -> dict[str, tuple[ir.Model, Net]]:
         """Every graph of one plan by the first part of its file name."""

@@ -10,9 +10,17 @@ from layers.artifact import Manifest, Variant
 def table_of(manifest: Manifest) -> Table:
     """Variant, size, metric, drop, median latency by length, verdict; chosen variants are named with their CPUs."""
     threads = max((t for variant in manifest.variants for t in variant.latency_ms), key=int, default="1")
-    lengths = sorted({n for v in manifest.variants for n in v.latency_ms.get(threads, {})}, key=int)
+    timed = {n for v in manifest.variants for n in v.latency_ms.get(threads, {})}
+    lengths = sorted(timed, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
     table = Table(title=f"{manifest.name} ({manifest.architecture}, {manifest.task})", title_justify="left")
-    for heading in ("variant", "size", "metric", "drop", *(f"p50 {n} tokens" for n in lengths), "verdict"):
+    for heading in (
+        "variant",
+        "size",
+        "metric",
+        "drop",
+        *(f"p50 {n} tokens" if n.isdigit() else f"p50 {n}" for n in lengths),
+        "verdict",
+    ):
         table.add_column(heading, justify="left" if heading in ("variant", "verdict") else "right")
     for variant in manifest.variants:
         latencies = variant.latency_ms.get(threads, {})

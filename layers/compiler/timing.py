@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -33,20 +34,26 @@ def time_variants(
     medians: dict[str, dict[str, float]] = {name: {} for name in engines}
     for length in lengths:
         encoding = _of_length(texts, length)
-        samples: dict[str, list[float]] = {name: [] for name in engines}
-        for engine in engines.values():
-            engine.forward([encoding])
-        began = perf_counter()
-        for turn in range(MAXIMUM_ROUNDS):
-            for name, engine in engines.items():
-                started = perf_counter()
-                engine.forward([encoding])
-                samples[name].append((perf_counter() - started) * 1e3)
-            if turn + 1 >= MINIMUM_ROUNDS and perf_counter() - began > SECONDS_PER_LENGTH:
-                break
-        for name, values in samples.items():
-            medians[name][str(length)] = round(statistics.median(values), 3)
+        calls = {name: partial(engine.forward, [encoding]) for name, engine in engines.items()}
+        for name, median in alternate(calls).items():
+            medians[name][str(length)] = median
     return medians
+
+
+def alternate(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Median milliseconds of each call; they take turns, after one call each that does not count."""
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    began = perf_counter()
+    for turn in range(MAXIMUM_ROUNDS):
+        for name, call in calls.items():
+            started = perf_counter()
+            call()
+            samples[name].append((perf_counter() - started) * 1e3)
+        if turn + 1 >= MINIMUM_ROUNDS and perf_counter() - began > SECONDS_PER_LENGTH:
+            break
+    return {name: round(statistics.median(values), 3) for name, values in samples.items()}
 
 
 def geometric_mean(latencies: Mapping[str, float]) -> float:

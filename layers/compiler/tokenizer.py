@@ -11,6 +11,8 @@ from tokenizers import Tokenizer
 from layers.artifact import TOKENIZER
 from layers.errors import CheckpointError
 
+# The target's, where it is not the source's (Marian).
+TARGET_TOKENIZER = "tokenizer.target.json"
 # Files that may hold a tokenizer; those present are hashed into the manifest as sources.
 SOURCES = (
     "tokenizer.json",

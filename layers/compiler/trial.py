@@ -6,11 +6,11 @@ Help means that the sites int8 harms most go back to fp32, more of them at each 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
-from layers.artifact import Variant
+from layers.artifact import Variant, Verdict
 from layers.compiler.calibration import Calibration
 from layers.compiler.draft import Draft
-from layers.compiler.gate import Jury, row_independent
 from layers.compiler.plan import Plan
 from layers.compiler.variants import PREFERENCE
 
@@ -21,21 +21,22 @@ RESCUE_PASSES = 6
 Say = Callable[[str], None]
 
 
-def judge(draft: Draft, plan: Plan, jury: Jury) -> Variant:
+class Panel(Protocol):
+    """Who judges: a jury of either kind of model."""
+
+    def examine(self, draft: Draft, name: str) -> tuple[Verdict, bool]: ...
+
+
+def judge(draft: Draft, plan: Plan, jury: Panel) -> Variant:
     """Write one plan and settle what the gate says of it."""
-    variant = draft.add(plan)
-    engine = draft.open(plan.name)
-    independent = row_independent(engine, jury)
-    draft.settle(variant.model_copy(update={"row_independent": independent}))
-    if not independent:
-        engine = draft.open(plan.name)
-    verdict = jury.verdict(jury.hear(engine))
-    judged = draft.variants[plan.name].model_copy(update={"verdict": verdict})
+    draft.add(plan)
+    verdict, independent = jury.examine(draft, plan.name)
+    judged = draft.variants[plan.name].model_copy(update={"verdict": verdict, "row_independent": independent})
     draft.settle(judged)
     return judged
 
 
-def try_all(draft: Draft, plans: Sequence[Plan], jury: Jury, calibration: Calibration | None, say: Say) -> None:
+def try_all(draft: Draft, plans: Sequence[Plan], jury: Panel, calibration: Calibration | None, say: Say) -> None:
     """Judge every plan, then help those that failed, fastest form first, until the budget is spent."""
     failed = []
     for plan in plans:
@@ -45,7 +46,7 @@ def try_all(draft: Draft, plans: Sequence[Plan], jury: Jury, calibration: Calibr
             failed.append(plan)
     if not failed or calibration is None:
         return
-    harmed = calibration.most_harmed(draft.recipe, bits=8)
+    harmed = calibration.most_harmed(draft.recipe.checkpoint, bits=8)
     budget = RESCUE_PASSES
     for plan in sorted(failed, key=lambda plan: PREFERENCE.index(plan.name)):
         for helped in _helped(plan, harmed):

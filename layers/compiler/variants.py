@@ -47,6 +47,30 @@ def candidates(spec: ModelSpec, calibration: Calibration | None) -> list[Plan]:
     ]
 
 
+def writing_candidates(spec: ModelSpec) -> list[Plan]:
+    """The plans to judge for a model that writes text, fp32 first.
+
+    One copy of every matrix serves prompts and single tokens alike: rows with a range of their own were the fastest
+    form at one row and at 128 (docs/benchmarks.md). The product with the vocabulary is read whole for each token, and
+    its blocks of 8-bit weights took half the time. Raises UnsupportedError for a precision that has no form on a CPU.
+    """
+    if spec.precision == "fp16":
+        raise UnsupportedError(f"{spec.name}: precision 'fp16' has no CPU variant; expected auto, fp32, int8 or int4.")
+    embedding, blocks = Int8Embedding(), WeightOnly()
+    int8 = [
+        Plan("int8-row", "int8", Int8Row(), embedding, EXACT_ON[8], vocabulary=blocks),
+        Plan("int8-row-7bit", "int8", Int8Row(bits=7), embedding, EXACT_ON[7]),
+        Plan("int8-dynamic", "int8", Int8Dynamic(), embedding, EXACT_ON[8], vocabulary=blocks),
+        Plan("int8-weights", "int8", blocks, embedding, WITHOUT_SATURATION),
+    ]
+    int4 = [
+        Plan("int4-weights", "int4", WeightOnly(32, 4), embedding, WITHOUT_SATURATION),
+        Plan("int4-weights-128", "int4", WeightOnly(128, 4), embedding, WITHOUT_SATURATION),
+    ]
+    wanted = {"fp32": [], "int8": int8, "int4": int4, "auto": int8 + int4}
+    return [FP32, *wanted[spec.precision]]
+
+
 # Fastest first. For an instruction set that the build machine cannot time (all but its own), this decides.
 # From benchmarks/operators.py: the order held on x86-64 VNNI at every length; int8 over fp32 on AVX2 is
 # onnxruntime's published 1.6x (shared reference: peers.md row 8), not a measurement of this project.
@@ -58,5 +82,7 @@ PREFERENCE = (
     "int8-dynamic",
     "int8-dynamic-7bit",
     "int8-weights",
+    "int4-weights",
+    "int4-weights-128",
     "fp32",
 )

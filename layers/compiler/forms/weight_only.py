@@ -1,4 +1,4 @@
-"""8-bit weights in blocks with their own scales; activations are rounded block by block inside the product."""
+"""8-bit or 4-bit weights in blocks with their own scales; activations are rounded block by block inside the product."""
 
 from __future__ import annotations
 
@@ -20,15 +20,19 @@ class WeightOnly:
     """MatMulNBits. Sites whose in_features the block does not divide stay fp32."""
 
     block: int = 128
+    bits: int = 8
 
     def emit(self, net: Net, x: ir.Value, site: Site) -> Product:
         """See LinearForm."""
         if site.in_features % self.block:
             return EXACT_LINEAR.emit(net, x, site)
         blocks = site.in_features // self.block
-        name = f"{site.key}.block{self.block}"
+        name = f"{site.key}.int{self.bits}.block{self.block}"
         codes = net.lazy(
-            name, ir.DataType.UINT8, (site.out_features, blocks, self.block), lambda: self._codes(site.read_weight())[0]
+            name,
+            ir.DataType.UINT8,
+            (site.out_features, blocks, self.block * self.bits // 8),
+            lambda: self._codes(site.read_weight())[0],
         )
         scales = net.lazy(
             f"{name}.scale",
@@ -45,7 +49,7 @@ class WeightOnly:
             site.bias(net),
             K=site.in_features,
             N=site.out_features,
-            bits=8,
+            bits=self.bits,
             block_size=self.block,
             accuracy_level=INT8_COMPUTE,
         )
@@ -53,6 +57,26 @@ class WeightOnly:
 
     def _codes(self, weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         blocks = weight.reshape(weight.shape[0], -1, self.block)
+        if self.bits == 4:
+            return self._four_bit_codes(blocks)
         scales = np.maximum(np.abs(blocks).max(axis=2) / 127, np.finfo(np.float32).tiny)
         codes = np.clip(np.rint(blocks / scales[:, :, None]), -127, 127) + 128
         return codes.astype(np.uint8), scales.astype(np.float32).reshape(-1)
+
+    def _four_bit_codes(self, blocks: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Two codes a byte, the first in the low half; 8 stands for 0.
+
+        The value farthest from 0 becomes -8 exactly, so that all 16 codes serve its side, unless 7 steps fit better.
+        """
+        far = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
+        candidates = [far / -8, np.abs(far) / 7]
+        errors, kept = [], []
+        for scale in candidates:
+            scale = np.where(scale == 0, np.finfo(np.float32).tiny, scale).astype(np.float32)
+            codes = np.clip(np.rint(blocks / scale[:, :, None]), -8, 7)
+            errors.append(np.square(codes * scale[:, :, None] - blocks).sum(axis=2))
+            kept.append((codes + 8, scale))
+        first = errors[0] <= errors[1]
+        codes = np.where(first[:, :, None], kept[0][0], kept[1][0]).astype(np.uint8)
+        scales = np.where(first, kept[0][1], kept[1][1])
+        return codes[:, :, 0::2] | (codes[:, :, 1::2] << 4), scales.astype(np.float32).reshape(-1)

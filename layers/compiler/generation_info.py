@@ -1,0 +1,103 @@
+"""generation.json from what a checkpoint says: generation_config.json, its tokenizer, and its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from layers.compiler.generative_recipe import TRAINED_TOKENS, GenerativeRecipe
+from layers.generation import Generation, GenerationDefaults
+
+
+def describe_generation(recipe: GenerativeRecipe, tokenizer: Any, tokenizer_max_tokens: int | None) -> Generation:
+    """Everything a loop needs to know. `tokenizer` is transformers' own."""
+    stated = _generation_config(recipe)
+    config = recipe.config
+    limit = recipe.architecture.max_tokens(config) or tokenizer_max_tokens or TRAINED_TOKENS
+    paired = recipe.kind == "encoder-decoder"
+    source_limits = [each for each in (recipe.max_tokens, tokenizer_max_tokens) if each]
+    return Generation(
+        kind=recipe.kind,
+        vocabulary=config["vocab_size"],
+        max_tokens=max(limit, TRAINED_TOKENS) if recipe.architecture.max_tokens(config) is None else limit,
+        source_max_tokens=min(source_limits, default=TRAINED_TOKENS) if paired else None,
+        cache=recipe.cache,
+        bos_token_id=_first(stated.get("bos_token_id"), tokenizer.bos_token_id),
+        eos_token_ids=_many(_first(stated.get("eos_token_id"), config.get("eos_token_id"), tokenizer.eos_token_id)),
+        pad_token_id=_first(stated.get("pad_token_id"), config.get("pad_token_id"), tokenizer.pad_token_id),
+        decoder_start_token_id=_first(
+            stated.get("decoder_start_token_id"), config.get("decoder_start_token_id"), stated.get("bos_token_id")
+        )
+        if paired
+        else None,
+        special_token_ids=tuple(sorted(_special(tokenizer))),
+        chat_template=_chat_template(tokenizer),
+        prefixes=dict(_language_prefixes(tokenizer)),
+        task_prefixes={
+            task: params["prefix"]
+            for task, params in (config.get("task_specific_params") or {}).items()
+            if params.get("prefix")
+        },
+        defaults=_defaults(stated),
+    )
+
+
+def _generation_config(recipe: GenerativeRecipe) -> dict[str, Any]:
+    """generation_config.json, or what transformers takes from config.json where there is none."""
+    from transformers import AutoConfig, GenerationConfig
+
+    directory = recipe.checkpoint.directory
+    if (directory / "generation_config.json").is_file():
+        stated = GenerationConfig.from_pretrained(directory)
+    else:
+        stated = GenerationConfig.from_model_config(AutoConfig.from_pretrained(directory))
+    return {name: value for name, value in stated.to_dict().items() if value is not None}
+
+
+def _defaults(stated: dict[str, Any]) -> GenerationDefaults:
+    known = {name: stated[name] for name in GenerationDefaults.model_fields if name in stated}
+    for name in ("forced_bos_token_id", "forced_eos_token_id"):
+        if isinstance(known.get(name), list):
+            known[name] = known[name][0]
+    return GenerationDefaults.model_validate(known)
+
+
+def _special(tokenizer: Any) -> Iterator[int]:
+    yield from tokenizer.all_special_ids
+    yield from (index for index, token in tokenizer.added_tokens_decoder.items() if token.special)
+
+
+def _chat_template(tokenizer: Any) -> str | None:
+    template = getattr(tokenizer, "chat_template", None)
+    if isinstance(template, dict):
+        template = template.get("default")
+    return template
+
+
+def _language_prefixes(tokenizer: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Tokens before the text of each language, for tokenizers that switch (mBART, NLLB, M2M100).
+
+    The first mBART puts its language after the text, and so has no prefix to give.
+    """
+    codes = getattr(tokenizer, "lang_code_to_id", None) or getattr(tokenizer, "lang_code_to_token", None)
+    if not codes or not hasattr(tokenizer, "set_src_lang_special_tokens"):
+        return
+    own = tokenizer.src_lang
+    for code in codes:
+        tokenizer.src_lang = code
+        if source := tuple(tokenizer.prefix_tokens):
+            yield f"source:{code}", source
+        tokenizer.set_tgt_lang_special_tokens(code)
+        if target := tuple(tokenizer.prefix_tokens):
+            yield f"target:{code}", target
+    tokenizer.src_lang = own
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _many(value: Any) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list | tuple) else (value,)

@@ -1,0 +1,147 @@
+"""The build of a model that writes text: generation.json, parity, gate, timing and choice, from the same parts."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from layers.artifact import INSTRUCTION_SETS, Manifest
+from layers.compiler.calibration import Calibration, Feed, calibrate_graph
+from layers.compiler.choice import choose
+from layers.compiler.draft import Draft
+from layers.compiler.examples import Example, Examples
+from layers.compiler.generation_info import describe_generation
+from layers.compiler.generative_gate import GenerativeJury, Passage, all_logits, passage_of, summon
+from layers.compiler.generative_recipe import GenerativeRecipe
+from layers.compiler.generative_session import GenerativeSession
+from layers.compiler.generative_timing import time_writers
+from layers.compiler.parity import TEXTS, TOLERANCE
+from layers.compiler.plan import FP32, TAPPED
+from layers.compiler.timing import geometric_mean
+from layers.compiler.trial import describe, judge, try_all
+from layers.compiler.variants import writing_candidates
+from layers.errors import CheckpointError
+from layers.generation import Generation
+from layers.runtime.cpu import instruction_set, thread_count
+
+Say = Callable[[str], None]
+CALIBRATION_TEXTS = 32
+
+
+def make_writer(draft: Draft, data: Examples, say: Say) -> Manifest:
+    """Judge, time and choose every candidate; gives the final manifest."""
+    from transformers import AutoTokenizer
+
+    spec, recipe, threads = draft.spec, draft.recipe, thread_count()
+    assert isinstance(recipe, GenerativeRecipe)
+    tokenizer = AutoTokenizer.from_pretrained(recipe.checkpoint.directory)
+    generation = describe_generation(recipe, tokenizer, draft.tokenizer.max_tokens)
+    generation.write(draft.directory)
+    draft.add(FP32)
+    session = draft.open_generative(FP32.name, threads)
+    jury = summon(spec, session, generation, data.judged, tokenizer, threads)
+    compared = compare_writers(recipe, session, jury.passages)
+    say(f"fp32 graph: {compared}; judged by {jury.metric.name} on {len(jury.passages)} examples of {data.origin}")
+    say(describe(judge(draft, FP32, jury)))
+    plans = [plan for plan in writing_candidates(spec) if plan is not FP32]
+    calibration = _calibrate(draft, recipe, session, generation, data.calibration, tokenizer) if plans else None
+    try_all(draft, plans, jury, calibration, say)
+    _time(draft, generation, jury, threads, say)
+    chosen = choose(spec, draft.variants.values(), INSTRUCTION_SETS[draft.target], str(threads))
+    draft.ship(chosen)
+    return draft.manifest(chosen=chosen, goldens=(), parity=compared)
+
+
+def compare_writers(recipe: GenerativeRecipe, session: GenerativeSession, passages: Sequence[Passage]) -> str:
+    """The fp32 graphs against the unmodified transformers model, as parity.compare does for encoders.
+
+    Raises CheckpointError when they differ by more than TOLERANCE.
+    """
+    if importlib.util.find_spec("torch") is None:
+        return "not compared with transformers: torch is not installed on the build machine"
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    paired = recipe.kind == "encoder-decoder"
+    auto_class: Any = transformers.AutoModelForSeq2SeqLM if paired else transformers.AutoModelForCausalLM
+    model = auto_class.from_pretrained(recipe.checkpoint.directory, dtype=torch.float32).eval()
+    worst = 0.0
+    for passage in passages[:TEXTS]:
+        read = torch.from_numpy(passage.tokens[None, :-1].copy())
+        feed = {"input_ids": read} if passage.source is None else {"decoder_input_ids": read}
+        if passage.source is not None:
+            feed["input_ids"] = torch.from_numpy(passage.source[None].copy())
+        with torch.inference_mode():
+            exact = model(**feed).logits.numpy()
+        worst = max(worst, float(np.abs(all_logits(session, passage) - exact).max() / max(np.abs(exact).max(), 1e-6)))
+    version = importlib.metadata.version("transformers")
+    if not worst <= TOLERANCE:
+        raise CheckpointError(
+            f"{recipe.checkpoint.title}: the fp32 graph differs from transformers {version} by "
+            f"{worst:.2e} of the output's scale, allowed {TOLERANCE:.0e}. The recipe does not cover this checkpoint's "
+            "configuration; please report it. Nothing was written."
+        )
+    return (
+        f"transformers {version}: largest difference {worst:.1e} of the output's scale "
+        f"on {min(TEXTS, len(passages))} texts"
+    )
+
+
+def _calibrate(
+    draft: Draft,
+    recipe: GenerativeRecipe,
+    session: GenerativeSession,
+    generation: Generation,
+    examples: Sequence[Example],
+    tokenizer: Any,
+) -> Calibration:
+    """What reaches every projection of both graphs, so that those int8 hurts most can be told."""
+    passages = [passage_of(session, generation, each, tokenizer) for each in examples[:CALIBRATION_TEXTS]]
+    passages = [passage for passage in passages if len(passage.tokens) > 1]
+    with tempfile.TemporaryDirectory(dir=draft.directory) as scratch:
+        feeds = [_decoder_feed(recipe, session, passage) for passage in passages]
+        found = calibrate_graph(*recipe.write(TAPPED), feeds, Path(scratch))
+        if session.encoder is None:
+            return found
+        sources = [passage.source[None] for passage in passages if passage.source is not None]
+        read = [{"input_ids": ids, "attention_mask": np.ones_like(ids)} for ids in sources]
+        return found.joined(calibrate_graph(*recipe.write_encoder(TAPPED), read, Path(scratch)))
+
+
+def _decoder_feed(recipe: GenerativeRecipe, session: GenerativeSession, passage: Passage) -> Feed:
+    count, cache = len(passage.tokens), recipe.cache
+    empty = np.zeros((1, cache.kv_heads, count, cache.head_dim), np.float32)
+    sources = session.encode([passage.source]) if passage.source is not None else None
+    cross = {**sources.cross, "encoder_attention_mask": sources.mask} if sources else {}
+    return {
+        "input_ids": passage.tokens[None],
+        "lengths": np.array([count], np.int32),
+        "total_length": np.array(count, np.int32),
+        "logit_positions": np.arange(count)[None],
+        **{name: empty for name in recipe.inputs if name.startswith("past_key_values.")},
+        **cross,
+    }
+
+
+def _time(draft: Draft, generation: Generation, jury: GenerativeJury, threads: int, say: Say) -> None:
+    """As for encoders: what passed with every thread, the best and fp32 also with one."""
+    if instruction_set() not in INSTRUCTION_SETS[draft.target]:
+        say(f"latencies: not measured, this machine is {instruction_set()} and the target {draft.target}")
+        return
+    limit = min(generation.max_tokens, generation.source_max_tokens or generation.max_tokens)
+    text = np.concatenate([p.tokens if p.source is None else p.source for p in jury.passages])
+    passed = [name for name, variant in draft.variants.items() if variant.verdict.passed]
+    for count in sorted({threads, 1}, reverse=True):
+        sessions = {name: draft.open_generative(name, count) for name in passed}
+        for name, latencies in time_writers(sessions, text, limit).items():
+            variant = draft.variants[name]
+            draft.settle(variant.model_copy(update={"latency_ms": {**variant.latency_ms, str(count): latencies}}))
+        ranked = sorted(passed, key=lambda name: geometric_mean(draft.variants[name].latency_ms[str(threads)]))
+        passed = [*(name for name in ranked[:1] if name != FP32.name), FP32.name]

@@ -1,0 +1,45 @@
+"""How fast variants write on this machine: a prompt of 128 tokens (or a source), and one step after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from layers.compiler.generative_session import GenerativeSession, Ids, Sequences
+from layers.compiler.timing import alternate
+
+PROMPT_TOKENS = 128
+# Where an encoder has read the prompt, the decoder is a few words into its answer.
+ANSWER_TOKENS = 16
+
+
+def time_writers(sessions: Mapping[str, GenerativeSession], text: Ids, max_tokens: int) -> dict[str, dict[str, float]]:
+    """Median milliseconds at batch 1 of "prefill N" (an encoder's run, or a decoder's prompt) and "decode"."""
+    length = min(PROMPT_TOKENS, max_tokens - 1)
+    prompt = np.resize(text, length)
+    prefill = alternate({name: partial(_read, session, prompt) for name, session in sessions.items()})
+    steps = {name: _step(session, prompt, max_tokens) for name, session in sessions.items()}
+    decode = alternate(steps)
+    return {name: {f"prefill {length}": prefill[name], "decode": decode[name]} for name in sessions}
+
+
+def _read(session: GenerativeSession, prompt: Ids) -> Sequences:
+    sources = session.encode([prompt])
+    sequences = session.begin(1, len(prompt) + 1, sources)
+    if sources is None:
+        sequences.feed([prompt])
+    return sequences
+
+
+def _step(session: GenerativeSession, prompt: Ids, max_tokens: int) -> partial[None]:
+    sequences = _read(session, prompt)
+    if session.encoder is not None:
+        sequences.feed([np.resize(prompt, min(ANSWER_TOKENS, max_tokens - 1))])
+    return partial(_advance, sequences, prompt[:1], sequences.lengths)
+
+
+def _advance(sequences: Sequences, token: Ids, lengths: object) -> None:
+    sequences.feed([token])
+    sequences.lengths = lengths  # type: ignore[assignment]  # the next call writes the same place again
