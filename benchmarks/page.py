@@ -1,0 +1,133 @@
+"""docs/benchmarks.md, rendered from the JSON results: every figure with its spread, and as a ratio."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+HEAD = """# Benchmarks
+
+Written by `make bench`; `python -m benchmarks encoders` runs one part. Contenders live in processes of their own and
+take turns within one run. Figures are medians in milliseconds with quartiles in brackets; the machines are shared, so
+read the ratios, which come from one run, rather than the times. The raw results are in `benchmarks/results/`.
+"""
+BASELINE = "torch eager fp32"
+PEER = "onnxruntime optimizer + quantize_dynamic"
+OURS = "hundredfold int8"
+
+
+def render(results: Path) -> None:
+    """Write the page from whatever results there are."""
+    sections = [HEAD]
+    for name, write in SECTIONS.items():
+        path = results / f"{name}.json"
+        if path.is_file():
+            result = json.loads(path.read_text(encoding="utf-8"))
+            sections.append(write(result["measured"]) + _setting(result))
+    PAGE.write_text("\n".join(sections), encoding="utf-8")
+
+
+def _encoders(measured: dict[str, Any]) -> str:
+    cases = measured["cases"]
+    lines = ["## BERT-base, one text at a time", "", _contest(measured, "tokens")]
+    by_name = {standing["name"]: standing["results"] for standing in measured["standings"]}
+    lines += ["", f"`{OURS}` is this many times faster (ratio of medians):", "", _header("than", cases)]
+    for name in (BASELINE, "torch eager bf16", PEER, "OpenVINO + NNCF int8"):
+        if by_name.get(name) and by_name.get(OURS):
+            ratios = [by_name[name][case]["median_ms"] / by_name[OURS][case]["median_ms"] for case in cases]
+            lines.append(f"| {name} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
+    served = next((s["facts"].get("variant") for s in measured["standings"] if s["name"] == OURS), None)
+    lines += [
+        "",
+        f"The weights are random at BERT-base's real configuration. The build chose `{served}` for this processor; "
+        "it was judged by its distance from fp32's logits, since random weights have no accuracy.",
+    ]
+    return "\n".join(lines)
+
+
+def _operators(measured: dict[str, Any]) -> str:
+    text = (
+        "Linear layers are 768 to 3,072; norms are 768 wide. `SkipLayerNormalization` and s8 activations are what the "
+        "graph avoids."
+    )
+    return "\n".join(["## Operators", "", text, "", _contest(measured, "rows")])
+
+
+def _events(measured: dict[str, Any]) -> str:
+    lines = [
+        "## Event in to response out",
+        "",
+        "Function URL events with held-out package descriptions through `functions.https.handler`, in process.",
+        "",
+        "| model | texts | p50 ms | p99 ms | http and the rest | tokenization | inference |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for model, passes in measured.items():
+        for title, result in passes.items():
+            stages = result["median_ms_by_stage"]
+            shares = [f"{stages[s]:.3f}" for s in ("http and the rest", "tokenization", "inference")]
+            lines.append(
+                f"| {model} | {title} | {result['p50_ms']:.2f} | {result['p99_ms']:.2f} | {' | '.join(shares)} |"
+            )
+    return "\n".join(lines)
+
+
+def _cold_start(measured: dict[str, Any]) -> str:
+    lines = [
+        "## Cold start",
+        "",
+        "A fresh interpreter, from process start to the end of the process after one answer; warm page cache.",
+        "",
+        "| | median ms [quartiles] |",
+        "|---|---|",
+    ]
+    for name, spread in measured["process start to first answer"].items():
+        lines.append(f"| {name} | {spread['median_ms']} [{spread['low_ms']} to {spread['high_ms']}] |")
+    imports = ", ".join(f"{name} {ms:.0f}" for name, ms in measured["imports"].items())
+    lines += ["", f"Imports one after the other, ms: {imports}.", "", "Stages of a load, ms:", ""]
+    for name, stages in measured["stages"].items():
+        lines.append(f"- {name}: " + ", ".join(f"{stage} {ms:.0f}" for stage, ms in stages.items()))
+    return "\n".join(lines)
+
+
+def _contest(measured: dict[str, Any], unit: str) -> str:
+    cases = measured["cases"]
+    lines = [_header(unit, cases)]
+    for standing in measured["standings"]:
+        cells = [_cell(standing["results"].get(case)) for case in cases]
+        if standing["error"]:
+            cells = [f"could not run: {standing['error']}"] + [""] * (len(cases) - 1)
+        lines.append(f"| {standing['name']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _header(first: str, cases: list[str]) -> str:
+    return f"| {first} | " + " | ".join(cases) + " |\n|" + "---|" * (len(cases) + 1)
+
+
+def _cell(result: dict[str, float] | None) -> str:
+    if result is None:
+        return ""
+    digits = 3 if result["median_ms"] < 1 else 2
+    median, low, high = (f"{result[key]:.{digits}f}" for key in ("median_ms", "low_ms", "high_ms"))
+    return f"{median} [{low} to {high}]"
+
+
+def _setting(result: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    threads = result["measured"].get("threads", result["cores"])
+    return (
+        f"\n\n_{result['date']}, {result['processor']}, {threads} threads of {result['cores']} cores, Python "
+        f"{result['python']}, {versions}, commit {result['commit']}._\n"
+    )
+
+
+SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "encoders": _encoders,
+    "events": _events,
+    "cold_start": _cold_start,
+    "operators": _operators,
+}
