@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Unpack
@@ -10,9 +10,11 @@ from typing import Any, Unpack
 from layers.artifact import MANIFEST, Manifest
 from layers.errors import ArtifactError, InputError
 from layers.runtime.cache import CacheReport
-from layers.runtime.engine import Engine, LoadOptions
-from layers.runtime.run import Prediction, Run
+from layers.runtime.engine import Engine
+from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine, GenerationLoadOptions
+from layers.runtime.run import Prediction, Run, StreamEvent
 from layers.runtime.tasks import TASKS
+from layers.runtime.tasks.task import Task
 
 NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
@@ -20,7 +22,7 @@ NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 class Predictor:
     """Answers one artifact's tasks. Safe to share between threads."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine | GenerationEngine) -> None:
         self.engine = engine
         self.tasks = tuple(name for name, task in TASKS.items() if engine.manifest.task in task.served_by)
         if not self.tasks:
@@ -30,9 +32,18 @@ class Predictor:
             )
 
     @classmethod
-    def load(cls, directory: Path, **options: Unpack[LoadOptions]) -> Predictor:
-        """Open an artifact and run it once. Options and errors are those of `Engine.load`."""
-        engine = Engine.load(directory, **options)
+    def load(cls, directory: Path, **options: Unpack[GenerationLoadOptions]) -> Predictor:
+        """Open an artifact and run it once. Options and errors are those of `Engine.load`, or `GenerationEngine.load`.
+
+        What only generation needs is accepted for any artifact: a folder of them is loaded with one set of options.
+        """
+        engine: Engine | GenerationEngine
+        if Manifest.read(directory).task in GENERATIVE_TASKS:
+            engine = GenerationEngine.load(directory, **options)
+        else:
+            for name in ("kv_cache_bytes", "prefix_cache_bytes", "max_generations", "generation_wait_seconds"):
+                options.pop(name, None)  # type: ignore[misc]  # keys of a TypedDict are literals elsewhere
+            engine = Engine.load(directory, **options)  # type: ignore[misc]  # what is left are its options
         engine.warm_up()
         return cls(engine)
 
@@ -54,22 +65,46 @@ class Predictor:
         `task` is one of `self.tasks` (default: the artifact's own). Raises InputError for anything the
         caller can mend, ModelOutputError when the model's answer is none.
         """
-        name = task or self.manifest.task
+        run = Run(self.engine, max_inputs)
+        return run.finish(self._task(task).answer(run, inputs, parameters))
+
+    def predict_stream(
+        self, inputs: Any, parameters: Mapping[str, Any] = NO_PARAMETERS, *, task: str | None = None
+    ) -> Generator[StreamEvent]:
+        """Answer one input token by token, as `predict` would answer it.
+
+        The first token is there when this returns, so whatever can be refused has been. Closing the iterator ends the
+        work. Raises InputError and ModelOutputError as `predict`, and InputError for a task that writes no text.
+        """
+        stream = self._task(task).stream
+        if stream is None:
+            raise InputError(f"{self.manifest.name} answers {self.manifest.task}, which cannot be streamed.")
+        events = stream(Run(self.engine, 1), inputs, parameters)
+        return _resumed(next(events), events)
+
+    def cache_reports(self) -> dict[str, CacheReport]:
+        """Every cache of this model, by name."""
+        if isinstance(self.engine, GenerationEngine):
+            return self.engine.cache_reports()
+        return {"encodings": self.engine.tokenizer.cache_report()}
+
+    def _task(self, name: str | None) -> Task:
+        name = name or self.manifest.task
         if name not in self.tasks:
             raise InputError(
                 f"{self.manifest.name} answers {', '.join(self.tasks)}: got task {name!r}.",
                 status=404,
                 error_type="unknown_task",
             )
-        run = Run(self.engine, max_inputs)
-        return run.finish(TASKS[name].answer(run, inputs, parameters))
-
-    def cache_reports(self) -> dict[str, CacheReport]:
-        """Every cache of this model, by name."""
-        return {"encodings": self.engine.tokenizer.cache_report()}
+        return TASKS[name]
 
 
-def load_predictors(artifact_dir: Path, **options: Unpack[LoadOptions]) -> dict[str, Predictor]:
+def _resumed(first: StreamEvent, others: Iterator[StreamEvent]) -> Generator[StreamEvent]:
+    yield first
+    yield from others
+
+
+def load_predictors(artifact_dir: Path, **options: Unpack[GenerationLoadOptions]) -> dict[str, Predictor]:
     """Load one artifact, or every artifact in a folder of them, by the model's name.
 
     Raises ArtifactError when there is none, when two share a name, and as `Engine.load` does.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -10,6 +10,10 @@ from typing import Any
 from layers.artifact import Manifest
 from layers.errors import InputError
 from layers.runtime.engine import Engine, Outputs
+from layers.runtime.generation.engine import Continuation, GenerationEngine, Prompt
+from layers.runtime.generation.loop import TokenEvent
+from layers.runtime.generation.options import DecodingOptions, FinishReason
+from layers.runtime.generation.sampling import TopTokens
 from layers.runtime.tokenizer import Direction, Encoding, Strategy
 
 TextPair = tuple[str, str | None]
@@ -17,7 +21,10 @@ TextPair = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An answer that JSON can carry, and what it took. Times in milliseconds, tokens with special ones."""
+    """An answer that JSON can carry, and what it took. Times in milliseconds, tokens with special ones.
+
+    `token_count` is of the inputs; `generated_tokens` of the texts that were written.
+    """
 
     value: Any
     token_count: int
@@ -25,6 +32,7 @@ class Prediction:
     tokenization_ms: float
     inference_ms: float
     postprocessing_ms: float
+    generated_tokens: int = 0
 
     def only_value(self) -> Prediction:
         """The same, with the one element of its answer as the answer."""
@@ -32,14 +40,43 @@ class Prediction:
         return replace(self, value=value)
 
 
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """How a streamed text ended. `seed` is None where nothing was drawn."""
+
+    generated_text: str
+    finish_reason: FinishReason
+    generated_tokens: int
+    input_length: int
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One token. The `text`s add up to the whole; a special token has none, but `token_text` names it.
+
+    `index` counts from 1. `end` is there with the last token.
+    """
+
+    index: int
+    token: int
+    text: str
+    token_text: str
+    special: bool
+    logprob: float | None
+    top: TopTokens
+    end: StreamEnd | None
+
+
 class Run:
     """Encodes and infers for one request; a task is a function of a run, the inputs and the parameters."""
 
-    def __init__(self, engine: Engine, max_inputs: int | None = None) -> None:
+    def __init__(self, engine: Engine | GenerationEngine, max_inputs: int | None = None) -> None:
         self._engine = engine
         self._max_inputs = max_inputs
         self._started = perf_counter()
         self._token_count = 0
+        self._generated_tokens = 0
         self._truncated_tokens = 0
         self._tokenization = 0.0
         self._inference = 0.0
@@ -52,7 +89,18 @@ class Run:
     @property
     def output_names(self) -> tuple[str, ...]:
         """What the graph can answer."""
-        return self._engine.output_names
+        return self._reader.output_names
+
+    @property
+    def writer(self) -> GenerationEngine:
+        """The engine of a task that writes."""
+        assert isinstance(self._engine, GenerationEngine), "only artifacts of generative tasks are asked to write"
+        return self._engine
+
+    @property
+    def _reader(self) -> Engine:
+        assert isinstance(self._engine, Engine), "only artifacts of other tasks are asked for outputs"
+        return self._engine
 
     def admit(self, count: int) -> None:
         """Raises InputError (422) for no inputs at all, or more than one request may carry."""
@@ -68,12 +116,18 @@ class Run:
         truncate: bool = True,
         truncation_direction: Direction = "right",
         strategy: Strategy = "longest_first",
+        max_tokens: int | None = None,
     ) -> list[Encoding]:
         """Encode texts or pairs, in order. Raises InputError as `TextTokenizer.encode` does."""
         started = perf_counter()
         encodings = [
             self._engine.tokenizer.encode(
-                text, pair, truncate=truncate, truncation_direction=truncation_direction, strategy=strategy
+                text,
+                pair,
+                truncate=truncate,
+                truncation_direction=truncation_direction,
+                strategy=strategy,
+                max_tokens=max_tokens,
             )
             for text, pair in texts
         ]
@@ -85,9 +139,30 @@ class Run:
     def forward(self, encodings: Sequence[Encoding], outputs: Sequence[str] | None = None) -> list[Outputs]:
         """`Engine.forward`, timed."""
         started = perf_counter()
-        answers = self._engine.forward(encodings, outputs)
+        answers = self._reader.forward(encodings, outputs)
         self._inference += perf_counter() - started
         return answers
+
+    def generate(self, prompts: Sequence[Prompt], options: Sequence[DecodingOptions]) -> list[list[Continuation]]:
+        """`GenerationEngine.generate`, timed and counted."""
+        started = perf_counter()
+        texts = self.writer.generate(prompts, options)
+        self._inference += perf_counter() - started
+        self._generated_tokens += sum(text.token_count for several in texts for text in several)
+        return texts
+
+    def branch(self, prompt: Prompt, options: Sequence[DecodingOptions]) -> list[Continuation]:
+        """`GenerationEngine.branch`, timed and counted."""
+        started = perf_counter()
+        texts = self.writer.branch(prompt, options)
+        self._inference += perf_counter() - started
+        self._generated_tokens += sum(text.token_count for text in texts)
+        return texts
+
+    def stream(self, prompt: Prompt, options: DecodingOptions, before: str = "") -> Iterator[StreamEvent]:
+        """`GenerationEngine.stream` with the end worked out; `before` stands at the start of the whole text."""
+        events = self.writer.stream(prompt, [options])
+        return _with_end(events, self.writer, options, self._token_count, before)
 
     def finish(self, value: Any) -> Prediction:
         """The task's answer with what was counted. Whatever was neither tokenization nor inference is the rest."""
@@ -99,4 +174,18 @@ class Run:
             tokenization_ms=1000 * self._tokenization,
             inference_ms=1000 * self._inference,
             postprocessing_ms=1000 * (total - self._tokenization - self._inference),
+            generated_tokens=self._generated_tokens,
         )
+
+
+def _with_end(
+    events: Iterator[TokenEvent], engine: GenerationEngine, options: DecodingOptions, input_length: int, before: str
+) -> Iterator[StreamEvent]:
+    parts = [before]
+    for index, event in enumerate(events, 1):
+        parts.append(event.text)
+        end = event.finish and StreamEnd(
+            "".join(parts), event.finish, index, input_length, options.seed if options.do_sample else None
+        )
+        name = engine.detokenizer.token_text(event.token) if event.special else event.text
+        yield StreamEvent(index, event.token, event.text, name, event.special, event.logprob, event.top, end or None)

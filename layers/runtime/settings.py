@@ -9,7 +9,13 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from layers.errors import ArtifactError
-from layers.runtime.engine import LoadOptions
+from layers.runtime.generation.engine import (
+    DEFAULT_GENERATIONS,
+    DEFAULT_KV_CACHE_BYTES,
+    DEFAULT_PREFIX_CACHE_BYTES,
+    DEFAULT_WAIT_SECONDS,
+    GenerationLoadOptions,
+)
 
 
 class Settings(BaseSettings):
@@ -27,18 +33,30 @@ class Settings(BaseSettings):
     """Most tokens, padding included, in one run of the graph; bounds the memory that a run needs."""
     encoding_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 2**20
     """What the cache of encodings may hold, per model."""
+    kv_cache_bytes: Annotated[int, Field(ge=1)] = DEFAULT_KV_CACHE_BYTES
+    """Most memory for the keys and values of all requests that are being written, per generative model."""
+    prefix_cache_bytes: Annotated[int, Field(ge=0)] = DEFAULT_PREFIX_CACHE_BYTES
+    """What the cache of keys and values of earlier prompts may hold, per generative model; 0 reuses nothing."""
+    max_generations: Annotated[int, Field(ge=1)] = DEFAULT_GENERATIONS
+    """Most requests that are written at once, per generative model; others wait."""
+    generation_wait_seconds: Annotated[float, Field(ge=0)] = DEFAULT_WAIT_SECONDS
+    """How long a request waits for others to be written before it is refused with 429."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Threads of a session; when absent, what the CPU share of the environment allows."""
     verify_weights: bool = False
     """Check weights by hash at load and not only by size; reads every byte of them."""
 
-    def load_options(self) -> LoadOptions:
+    def load_options(self) -> GenerationLoadOptions:
         """What `Predictor.load` and `load_predictors` take of this."""
         return {
             "threads": self.threads,
             "verify_weights": self.verify_weights,
             "encoding_cache_bytes": self.encoding_cache_bytes,
             "max_batch_tokens": self.max_batch_tokens,
+            "kv_cache_bytes": self.kv_cache_bytes,
+            "prefix_cache_bytes": self.prefix_cache_bytes,
+            "max_generations": self.max_generations,
+            "generation_wait_seconds": self.generation_wait_seconds,
         }
 
 

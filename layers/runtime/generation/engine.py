@@ -193,47 +193,49 @@ class GenerationEngine:
             )
         return room
 
-    def admit(self, prompts: Sequence[Prompt], options: DecodingOptions) -> None:
+    def admit(self, prompt: Prompt, options: DecodingOptions, rows: int = 1) -> None:
         """Raises InputError (422) for what the model or the memory for keys and values has no room for."""
-        for prompt in prompts:
-            room = self.room(prompt)
-            if options.max_new_tokens > room:
-                raise InputError(
-                    f"parameter 'max_new_tokens': got {options.max_new_tokens} after {len(prompt.tokens)} tokens of "
-                    f"input, expected at most {room}: {self.manifest.name} takes {self.generation.max_tokens} in all."
-                )
-            self._slots.admit(_rows(options), len(prompt.tokens) + options.max_new_tokens)
+        room = self.room(prompt)
+        if options.max_new_tokens > room:
+            raise InputError(
+                f"parameter 'max_new_tokens': got {options.max_new_tokens} after {len(prompt.tokens)} tokens of "
+                f"input, expected at most {room}: {self.manifest.name} takes {self.generation.max_tokens} in all."
+            )
+        self._slots.admit(max(rows, options.num_beams), len(prompt.tokens) + options.max_new_tokens)
 
     def stream(self, prompt: Prompt, options: Sequence[DecodingOptions]) -> Iterator[TokenEvent]:
         """Continue one prompt by each of `options`, which ask for no beams and equally many tokens.
 
         Closing the iterator ends the work. Raises InputError as `admit`, and 429 when the model is busy.
         """
-        self.admit([prompt], options[0])
+        self.admit(prompt, options[0], len(options))
         if options[0].num_beams > 1:
             raise InputError("num_beams: got more than 1 with stream, expected 1: beams are chosen at the end.")
         return self._events([prompt] * len(options), options)
 
-    def generate(self, prompts: Sequence[Prompt], options: DecodingOptions) -> list[list[Continuation]]:
-        """Continue every prompt by the same options; the texts of each, in order.
+    def generate(self, prompts: Sequence[Prompt], options: Sequence[DecodingOptions]) -> list[list[Continuation]]:
+        """Continue every prompt by its options, which agree in their beams; the texts of each, in order.
 
         Rows run together where a row's answer does not depend on its company. A row draws from a generator of its own,
         so it is also sampled as it would be alone.
         """
-        self.admit(prompts, options)
-        if options.num_beams > 1:
-            return [self._beams(prompt, options) for prompt in prompts]
-        longest = max((len(prompt.tokens) for prompt in prompts), default=0) + options.max_new_tokens
+        for prompt, own in zip(prompts, options, strict=True):
+            self.admit(prompt, own)
+        if any(own.num_beams > 1 for own in options):
+            return [self._beams(prompt, own) for prompt, own in zip(prompts, options, strict=True)]
+        longest = max((len(p.tokens) + own.max_new_tokens for p, own in zip(prompts, options, strict=True)), default=1)
         together = min(MAX_ROWS, self._slots.rows_within_budget(longest)) if self.variant.row_independent else 1
         batches = plan_batches(
             [len(prompt) for prompt in prompts], max_batch_size=together, max_batch_tokens=self._max_batch_tokens
         )
-        results = [self._batch([prompts[place] for place in batch], options) for batch in batches]
+        results = [
+            self._collect([prompts[place] for place in batch], [options[place] for place in batch]) for batch in batches
+        ]
         return [[text] for text in in_caller_order(batches, results)]
 
     def branch(self, prompt: Prompt, options: Sequence[DecodingOptions]) -> list[Continuation]:
         """Continue one prompt by each of `options`, computing the prompt once."""
-        self.admit([prompt], options[0])
+        self.admit(prompt, options[0], len(options))
         return self._collect([prompt] * len(options), options)
 
     def score(self, prompt: Prompt) -> npt.NDArray[np.float32]:
@@ -259,9 +261,6 @@ class GenerationEngine:
         reports = {"encodings": self.tokenizer.cache_report()}
         return reports | ({"prefixes": self._prefixes.report()} if self._prefixes else {})
 
-    def _batch(self, prompts: Sequence[Prompt], options: DecodingOptions) -> list[Continuation]:
-        return self._collect(prompts, [options] * len(prompts))
-
     def _collect(self, prompts: Sequence[Prompt], options: Sequence[DecodingOptions]) -> list[Continuation]:
         texts = [Continuation() for _ in prompts]
         for event in self._events(prompts, options):
@@ -272,7 +271,7 @@ class GenerationEngine:
 
     def _events(self, prompts: Sequence[Prompt], options: Sequence[DecodingOptions]) -> Iterator[TokenEvent]:
         tokens = [prompt.tokens for prompt in prompts]
-        longest = max(len(prompt) for prompt in tokens) + options[0].max_new_tokens
+        longest = max(len(prompt) + own.max_new_tokens for prompt, own in zip(tokens, options, strict=True))
         branches = len(prompts) > 1 and all(prompt is prompts[0] for prompt in prompts)
         with self._open(prompts[:1] if branches else prompts, longest, rows=len(prompts)) as decoder:
             yield from generate(decoder, tokens, options, self.detokenizer)
@@ -318,10 +317,6 @@ class GenerationEngine:
     def _pad(self) -> int:
         pad = self.generation.pad_token_id
         return self.manifest.pad_token_id if pad is None else pad
-
-
-def _rows(options: DecodingOptions) -> int:
-    return max(options.num_beams, options.num_return_sequences)
 
 
 def _source(prompt: Prompt) -> Ids:

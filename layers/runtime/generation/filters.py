@@ -59,9 +59,10 @@ def min_p(scores: Scores, p: float) -> Kept:
 
 def typical_p(scores: Scores, mass: float) -> Kept:
     """`TypicalLogitsWarper` (arXiv:2202.00666): those whose surprise is closest to the entropy, up to `mass`."""
-    probabilities = softmax(scores)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(probabilities)
+    logs = scores - scores.max()
+    logs -= np.log(np.exp(logs).sum())
+    probabilities = np.exp(logs)
+    with np.errstate(invalid="ignore"):  # 0 times -inf, of what was never possible
         entropy = -np.nansum(logs * probabilities)
     distance = np.abs(-logs - entropy)
     order = np.argsort(distance, kind="stable")

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from layers.runtime.tasks import embedding, feature_extraction, sentence_similarity, text_classification
+from layers.runtime.tasks import (
+    embedding,
+    feature_extraction,
+    sentence_similarity,
+    summarization,
+    text2text_generation,
+    text_classification,
+    text_generation,
+    translation,
+)
 from layers.runtime.tasks.task import Task
 
 TASKS: dict[str, Task] = {
@@ -10,4 +19,8 @@ TASKS: dict[str, Task] = {
     "feature-extraction": feature_extraction.TASK,
     "sentence-similarity": sentence_similarity.TASK,
     "embed": embedding.TASK,
+    "text-generation": text_generation.TASK,
+    "text2text-generation": text2text_generation.TASK,
+    "summarization": summarization.TASK,
+    "translation": translation.TASK,
 }

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypedDict
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from layers.errors import InputError
-from layers.runtime.run import Run
+from layers.runtime.run import Run, StreamEvent
 from layers.runtime.tokenizer import Direction, Strategy
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`answer(run, inputs, parameters)` gives what JSON can carry; `served_by` are manifests' tasks that can."""
+    """`answer(run, inputs, parameters)` gives what JSON can carry; `served_by` are manifests' tasks that can.
+
+    `stream` gives the same answer token by token, where there are tokens to give.
+    """
 
     answer: Callable[[Run, Any, Mapping[str, Any]], Any]
     served_by: tuple[str, ...]
+    stream: Callable[[Run, Any, Mapping[str, Any]], Iterator[StreamEvent]] | None = None
 
 
 class Truncation(TypedDict):
@@ -29,10 +33,29 @@ class Truncation(TypedDict):
     strategy: Strategy
 
 
-class Parameters(BaseModel):
-    """What every task over one text takes. A task's own parameters are fields of a subclass."""
+class StrictParameters(BaseModel):
+    """Parameters that are known by name and of the type they should be. A task's own are fields of a subclass."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @classmethod
+    def read(cls, parameters: Mapping[str, Any]) -> Self:
+        """Raises InputError naming the parameter, what came, what was expected, and the valid names."""
+        try:
+            return cls.model_validate(dict(parameters))
+        except ValidationError as error:
+            raise InputError("; ".join(cls._explain(item) for item in error.errors())) from error
+
+    @classmethod
+    def _explain(cls, item: Any) -> str:
+        name = ".".join(str(part) for part in item["loc"][:1])
+        if item["type"] == "extra_forbidden":
+            return f"unknown parameter {shown(name)}: expected one of {', '.join(cls.model_fields)}"
+        return f"parameter {name!r}: got {shown(item['input'])}, {item['msg'][:1].lower()}{item['msg'][1:]}"
+
+
+class Parameters(StrictParameters):
+    """What every task over one text takes."""
 
     truncate: bool | None = None
     truncation_direction: Direction = "right"
@@ -42,14 +65,6 @@ class Parameters(BaseModel):
     @classmethod
     def _as_written_by_tei_clients(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
-
-    @classmethod
-    def read(cls, parameters: Mapping[str, Any]) -> Self:
-        """Raises InputError naming the parameter, what came, what was expected, and the valid names."""
-        try:
-            return cls.model_validate(dict(parameters))
-        except ValidationError as error:
-            raise InputError("; ".join(cls._explain(item) for item in error.errors())) from error
 
     def truncation_options(self) -> Truncation:
         """Both spellings as one. Raises InputError when they contradict each other."""
@@ -64,13 +79,6 @@ class Parameters(BaseModel):
             "truncation_direction": self.truncation_direction,
             "strategy": self.truncation if self.truncation in ("only_first", "only_second") else "longest_first",
         }
-
-    @classmethod
-    def _explain(cls, item: Any) -> str:
-        name = ".".join(str(part) for part in item["loc"][:1])
-        if item["type"] == "extra_forbidden":
-            return f"unknown parameter {shown(name)}: expected one of {', '.join(cls.model_fields)}"
-        return f"parameter {name!r}: got {shown(item['input'])}, {item['msg'][:1].lower()}{item['msg'][1:]}"
 
 
 def read_texts(inputs: Any) -> tuple[list[str], bool]:

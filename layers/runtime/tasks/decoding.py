@@ -1,0 +1,143 @@
+"""The parameters of every task that writes, and what they and the checkpoint's defaults come to.
+
+A parameter that the request states holds; then what generation_config.json states; then the neutral value.
+transformers' own defaults that no checkpoint stated (top_k 50, 20 tokens) are not applied, as in
+text-generation-inference. As there, a parameter of sampling asks for sampling; with do_sample false it is refused.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from layers.errors import InputError
+from layers.generation import Generation
+from layers.runtime.generation.options import DecodingOptions
+from layers.runtime.tasks.task import StrictParameters
+
+MAX_BEAMS = 16
+SAMPLING = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "typical_p": 1.0, "min_p": 0.0}
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class DecodingParameters(StrictParameters):
+    """transformers' names and meanings; `stop` and `frequency_penalty` as in text-generation-inference and OpenAI."""
+
+    max_new_tokens: Positive | None = None
+    max_length: Positive | None = None
+    min_new_tokens: Count | None = None
+    min_length: Count | None = None
+    do_sample: bool | None = None
+    seed: Count | None = None
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    top_k: Count | None = None
+    top_p: Share | None = None
+    typical_p: Share | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    no_repeat_ngram_size: Count | None = None
+    bad_words_ids: list[Annotated[list[Count], Field(min_length=1)]] | None = None
+    stop: list[Annotated[str, Field(min_length=1)]] | None = None
+    num_beams: Annotated[int, Field(ge=1, le=MAX_BEAMS)] | None = None
+    num_return_sequences: Annotated[int, Field(ge=1, le=MAX_BEAMS)] | None = None
+    length_penalty: float | None = None
+    early_stopping: bool | Literal["never"] | None = None
+
+    def options(
+        self, generation: Generation, prompt_tokens: int, room: int, *, default_new_tokens: int, **more: Any
+    ) -> DecodingOptions:
+        """Resolved for a prompt of so many tokens, which `room` can follow; `more` are further fields.
+
+        Raises InputError for parameters that contradict each other.
+        """
+        defaults = generation.defaults
+        sampling = self._sampling(generation)
+        beams = self.num_beams or defaults.num_beams
+        returned = self.num_return_sequences or 1
+        if beams > 1 and sampling is not None:
+            raise InputError(
+                f"parameters contradict each other: num_beams is {beams} and tokens are sampled. "
+                "Send num_beams: 1 or do_sample: false."
+            )
+        if beams > 1 and self.stop:
+            raise InputError(f"parameters contradict each other: stop is given and num_beams is {beams}, expected 1.")
+        if returned > 1 and sampling is None and returned > beams:
+            raise InputError(
+                f"parameter 'num_return_sequences': got {returned}, expected at most {beams}, which is num_beams; "
+                "or do_sample: true."
+            )
+        forbidden = [token for words in self.bad_words_ids or () for token in words if token >= generation.vocabulary]
+        if forbidden:
+            raise InputError(f"parameter 'bad_words_ids': got {forbidden[0]}, expected below {generation.vocabulary}.")
+        chosen: dict[str, Any] = {
+            "repetition_penalty": self.repetition_penalty or defaults.repetition_penalty or 1.0,
+            "frequency_penalty": self.frequency_penalty or 0.0,
+            "presence_penalty": self.presence_penalty or 0.0,
+            "no_repeat_ngram_size": _first(self.no_repeat_ngram_size, defaults.no_repeat_ngram_size, 0),
+            "bad_words_ids": tuple(map(tuple, self.bad_words_ids or ())) or defaults.bad_words_ids,
+            "min_new_tokens": self.min_new_tokens or 0,
+            "min_length": _first(self.min_length, defaults.min_length),
+            "length_penalty": _first(self.length_penalty, defaults.length_penalty),
+            "early_stopping": _first(self.early_stopping, defaults.early_stopping),
+            "stop": tuple(self.stop or ()),
+        }
+        return DecodingOptions(
+            max_new_tokens=self._new_tokens(generation, prompt_tokens, room, default_new_tokens),
+            do_sample=sampling is not None,
+            seed=_first(self.seed, secrets.randbits(63)) if sampling is not None else 0,
+            num_beams=beams,
+            num_return_sequences=returned,
+            suppress_tokens=defaults.suppress_tokens,
+            forced_bos_token_id=defaults.forced_bos_token_id,
+            forced_eos_token_id=defaults.forced_eos_token_id,
+            eos_token_ids=generation.eos_token_ids,
+            **chosen,
+            **(sampling or {}),
+            **more,
+        )
+
+    def _sampling(self, generation: Generation) -> dict[str, Any] | None:
+        """Temperature and cuts; None when the likeliest token is taken."""
+        stated = {name: getattr(self, name) for name in SAMPLING if getattr(self, name) is not None}
+        asked = [name for name, value in stated.items() if value != SAMPLING[name]]
+        if self.do_sample is False and asked:
+            raise InputError(
+                f"parameters contradict each other: do_sample is false, {asked[0]} is {stated[asked[0]]}. "
+                "Leave one of them out."
+            )
+        if not (generation.defaults.do_sample or asked if self.do_sample is None else self.do_sample):
+            return None
+        return {
+            name: _first(stated.get(name), getattr(generation.defaults, name), neutral)
+            for name, neutral in SAMPLING.items()
+        }
+
+    def _new_tokens(self, generation: Generation, prompt_tokens: int, room: int, default: int) -> int:
+        defaults = generation.defaults
+        if self.max_length is not None:
+            if self.max_new_tokens is not None:
+                raise InputError("parameters contradict each other: send max_new_tokens or max_length, not both.")
+            if self.max_length <= prompt_tokens:
+                raise InputError(
+                    f"parameter 'max_length': got {self.max_length}, expected more than the {prompt_tokens} tokens "
+                    "that the text starts with."
+                )
+            return self.max_length - prompt_tokens
+        if self.max_new_tokens is not None:
+            return self.max_new_tokens
+        # What nobody asked for is what fits.
+        length = defaults.max_length - prompt_tokens if defaults.max_length is not None else None
+        unasked = _first(defaults.max_new_tokens, length if length and length > 0 else None, default)
+        return min(int(unasked), room)
+
+
+def _first(*values: Any) -> Any:
+    """The first that is stated."""
+    return next(value for value in values if value is not None)

@@ -1,0 +1,60 @@
+"""Beam search gives transformers' tokens and scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from layers.errors import ModelOutputError
+from layers.runtime.generation.beams import beam_search
+from layers.runtime.generation.options import DecodingOptions
+from tests.runtime.generation.torch_decoder import TorchDecoder, tiny_gpt2
+
+MODELS = [tiny_gpt2(seed=seed) for seed in range(3)]
+SETTINGS: list[dict[str, Any]] = [
+    {"num_beams": 4},
+    {"num_beams": 2, "length_penalty": 2.0},
+    {"num_beams": 4, "length_penalty": -1.0},
+    {"num_beams": 4, "length_penalty": 0.0, "early_stopping": "never"},
+    {"num_beams": 3, "early_stopping": True},
+    {"num_beams": 3, "early_stopping": "never", "length_penalty": 1.5},
+    {"num_beams": 4, "no_repeat_ngram_size": 2, "repetition_penalty": 1.4},
+    {"num_beams": 4, "min_new_tokens": 5},
+    {"num_beams": 4, "num_return_sequences": 3},
+]
+
+
+@pytest.mark.parametrize("ends", [(0,), (0, 7, 9)], ids=["one end", "three ends"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: " ".join(f"{k}={v}" for k, v in settings.items()))
+def test_as_transformers(settings: dict[str, Any], ends: tuple[int, ...]) -> None:
+    for seed, model in enumerate(MODELS):
+        prompt = np.random.default_rng(seed).integers(1, 40, 5)
+        expected = model.generate(
+            torch.from_numpy(prompt)[None],
+            attention_mask=torch.ones(1, 5, dtype=torch.long),
+            max_new_tokens=14,
+            eos_token_id=list(ends),
+            return_dict_in_generate=True,
+            output_scores=True,
+            **settings,
+        )
+        options = DecodingOptions(max_new_tokens=14, eos_token_ids=ends, **settings)
+        found = beam_search(TorchDecoder(model), prompt, options)
+        assert len(found) == len(expected.sequences)
+        for hypothesis, tokens, score in zip(found, expected.sequences, expected.sequences_scores, strict=True):
+            wanted = tokens[5:].tolist()
+            assert list(hypothesis.tokens) == wanted[: len(hypothesis.tokens)]
+            assert set(wanted[len(hypothesis.tokens) :]) <= {0}, "only padding is left out"
+            assert hypothesis.score == pytest.approx(float(score), abs=1e-4)
+
+
+def test_logits_that_are_none_are_an_error() -> None:
+    class Broken(TorchDecoder):
+        def prefill(self, prompts: Any) -> Any:
+            return super().prefill(prompts) * np.nan
+
+    with pytest.raises(ModelOutputError, match="not finite"):
+        beam_search(Broken(MODELS[0]), np.array([1, 2]), DecodingOptions(max_new_tokens=3, num_beams=2))
