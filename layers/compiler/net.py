@@ -134,11 +134,12 @@ class Net:
     def rms_norm(self, x: Value, module: str, epsilon: float, *, plus_one: bool = False) -> Value:
         """RMSNormalization over the last axis (arxiv.org/abs/1910.07467); Gemma's weights count from 1."""
         name = f"{module}.weight"
-        weight = self.tensor(name)
         if plus_one:
-            weight = self.lazy(
-                f"{name}+1", ir.DataType.FLOAT, self.checkpoint.shape(name), lambda: self.checkpoint.read(name) + 1
-            )
+            self.checkpoint.used.add(name)
+            shape = self.checkpoint.shape(name)
+            weight = self.lazy(f"{name}+1", ir.DataType.FLOAT, shape, lambda: self.checkpoint.read(name) + 1)
+        else:
+            weight = self.tensor(name)
         return self.op.RMSNormalization(x, weight, axis=-1, epsilon=epsilon)
 
     def add_norm(self, x: Value, residual: Value, module: str, epsilon: float) -> Value:

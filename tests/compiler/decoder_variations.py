@@ -26,4 +26,70 @@ GPT2 = [
     ),
     Writer("gpt2", "saved-in-fp16", dtype=torch.float16),
 ]
-DECODERS = [*FAMILIES, *GPT2]
+
+
+def _rope(kind: str, **parameters: Any) -> dict[str, Any]:
+    return {"rope_parameters": {"rope_type": kind, "rope_theta": 500.0, **parameters}}
+
+
+LLAMA3 = {"factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 29}
+HEADS_OF_64 = {"hidden_size": 128, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 64}
+HEADS_OF_80 = {"hidden_size": 160, "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 80}
+LLAMA = [
+    *_cases(
+        "llama",
+        heads_of_64=HEADS_OF_64,
+        heads_of_80=HEADS_OF_80,
+        grouped={"hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2},
+        head_dim_not_hidden_over_heads={"head_dim": 20, "num_key_value_heads": 1},
+        every_bias={"attention_bias": True, "mlp_bias": True},
+        tied={"tie_word_embeddings": True},
+        linear=_rope("linear", factor=3.0),
+        llama3=_rope("llama3", **LLAMA3),
+        yarn=_rope("yarn", factor=4.0, original_max_position_embeddings=29),
+        yarn_mscale=_rope(
+            "yarn", factor=4.0, original_max_position_embeddings=29, mscale=0.7, mscale_all_dim=0.9, beta_fast=8
+        ),
+        yarn_attention_factor=_rope("yarn", factor=2.0, original_max_position_embeddings=31, attention_factor=1.3),
+        gelu={"hidden_act": "gelu"},
+    ),
+    Writer("llama", "saved-in-bf16", {"num_key_value_heads": 1}, torch.bfloat16),
+]
+LLAMA_RELATIVES = [
+    *_cases("mistral", no_window={"sliding_window": None}, heads_of_64=HEADS_OF_64),
+    *_cases(
+        "qwen2",
+        windows={"use_sliding_window": True, "sliding_window": 9, "max_window_layers": 2},
+        layer_types={
+            "use_sliding_window": True,
+            "sliding_window": 5,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+        },
+        heads_of_80={key: value for key, value in HEADS_OF_80.items() if key != "head_dim"},
+        tied={"tie_word_embeddings": True},
+    ),
+    *_cases(
+        "qwen3",
+        biased={"attention_bias": True},
+        heads_of_64=HEADS_OF_64,
+        heads_of_80={**HEADS_OF_80, "num_key_value_heads": 1},
+        windows={"use_sliding_window": True, "sliding_window": 9, "max_window_layers": 1},
+    ),
+    *_cases("gemma", heads_of_80=HEADS_OF_80, legacy_gelu={"hidden_act": "gelu"}),
+    *_cases("gemma2", uncapped={"attn_logit_softcapping": None, "final_logit_softcapping": None}),
+    *_cases(
+        "phi3",
+        partial=_rope("default", partial_rotary_factor=0.5),
+        partial_of_80={**HEADS_OF_80, **_rope("default", partial_rotary_factor=0.4)},
+        window={"sliding_window": 9},
+        tied={"tie_word_embeddings": True},
+    ),
+    *_cases(
+        "smollm3",
+        layers_without_positions={"no_rope_layers": [1, 0, 0, 1]},
+        windows={"no_rope_layers": [1, 0, 1, 0], "use_sliding_window": True, "sliding_window": 9},
+        biased={"attention_bias": True, "mlp_bias": True},
+        heads_of_80={key: value for key, value in HEADS_OF_80.items() if key != "head_dim"},
+    ),
+]
+DECODERS = [*FAMILIES, *GPT2, *LLAMA, *LLAMA_RELATIVES]

@@ -50,10 +50,12 @@ def decode(net: Net, config: HfConfig, decoding: Decoding) -> ir.Value:
         at = f"transformer.h.{layer}"
         normed = net.layer_norm(hidden_states, f"{at}.ln_1", epsilon)
         hidden_states = op.Add(hidden_states, attention(net, config, decoding, layer, normed))
+        if layer == config["n_layer"] - 1:
+            hidden_states = decoding.wanted(hidden_states)
         normed = net.layer_norm(hidden_states, f"{at}.ln_2", epsilon)
         expanded = net.linear(normed, f"{at}.mlp.c_fc", activation=config["activation_function"], transposed=True)
         hidden_states = op.Add(hidden_states, net.linear(expanded, f"{at}.mlp.c_proj", transposed=True))
-    last = net.layer_norm(decoding.wanted(hidden_states), "transformer.ln_f", epsilon)
+    last = net.layer_norm(hidden_states, "transformer.ln_f", epsilon)
     return net.linear(last, "lm_head", weight=tied(net, config, "lm_head.weight", WORDS), bias=None, vocabulary=True)
 
 

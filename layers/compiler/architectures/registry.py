@@ -10,8 +10,10 @@ from layers.compiler.architectures.bert import BERT, CAMEMBERT, ELECTRA, ROBERTA
 from layers.compiler.architectures.deberta_v2 import DEBERTA_V2
 from layers.compiler.architectures.distilbert import DISTILBERT
 from layers.compiler.architectures.gpt2 import GPT2
+from layers.compiler.architectures.llama import LLAMA_FAMILY
 from layers.compiler.architectures.modernbert import MODERNBERT
 from layers.compiler.architectures.mpnet import MPNET
+from layers.compiler.architectures.t5 import MT5, T5
 from layers.errors import UnsupportedError
 
 ARCHITECTURES: dict[str, Architecture | Generator] = {
@@ -26,8 +28,11 @@ ARCHITECTURES: dict[str, Architecture | Generator] = {
         GPT2,
         MODERNBERT,
         MPNET,
+        MT5,
         ROBERTA,
+        T5,
         XLM_ROBERTA,
+        *LLAMA_FAMILY,
     )
 }
 
