@@ -44,7 +44,7 @@ def main() -> None:
         durations = [timed(handler, event_for(text)) for text in texts]
         cuts = statistics.quantiles(durations, n=100)
         print(f"{title}: p50 {statistics.median(durations):.2f} ms, p99 {cuts[98]:.2f} ms")
-    print(f"\nServe it with a page to try it on: {sys.executable} -m functions.local {MODEL}")
+    print(f"\nServe it: .venv/bin/python -m functions.local {MODEL}")
 
 
 def heldout() -> Iterator[str]:

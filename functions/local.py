@@ -77,10 +77,11 @@ def serve(directory: Path, host: str, port: int) -> None:
     except ModuleNotFoundError as error:
         raise InputError("serving needs uvicorn: pip install 'hundredfold[build]'") from error
     from layers.runtime.predictor import load_predictors
-    from layers.runtime.settings import Settings
+    from layers.runtime.settings import read_settings
     from layers.serving.application import create_app
 
-    settings = Settings(artifact_dir=directory)
+    os.environ["ARTIFACT_DIR"] = str(directory)
+    settings = read_settings()
     predictors = load_predictors(directory, **settings.load_options())
     # Given a log configuration, uvicorn would write its access log to standard output.
     uvicorn.run(create_app(predictors, settings), host=host, port=port, log_config=None)

@@ -67,11 +67,16 @@ def build(spec: ModelSpec, catalogue_directory: Path, output: Path, target: str,
         )
     checkpoint_directory = fetch.locate(spec, catalogue_directory)
     recipe = open_recipe(checkpoint_directory, spec.task)
+    variants.refuse_unsupported(spec, writes=isinstance(recipe, GenerativeRecipe))
     data = examples.load_examples(spec, catalogue_directory)
     source = _source(spec, recipe)
     digest = _digest(spec, source, data, target)
     final = output / spec.name
     if (found := _reusable(final, digest)) is not None:
+        # Traffic and deployment are no inputs of the build, but whoever reads the manifest wants today's.
+        if found.spec != spec:
+            found = found.model_copy(update={"spec": spec})
+            found.write(final)
         return Built(final, found, reused=True)
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{spec.name}-", dir=output) as workdir:
@@ -165,12 +170,14 @@ def _source(spec: ModelSpec, recipe: Recipe | GenerativeRecipe) -> Source:
 
 def _digest(spec: ModelSpec, source: Source, data: Examples, target: str) -> str:
     """What the artifact is made of: equal digests mean equal inputs."""
-    compiler = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        compiler.update(path.read_bytes())
+    # The runtime is part of it: variants are judged and timed through it.
+    layers = Path(__file__).parent.parent
+    code = hashlib.sha256()
+    for path in sorted([*layers.glob("*.py"), *layers.glob("compiler/**/*.py"), *layers.glob("runtime/**/*.py")]):
+        code.update(path.read_bytes())
     inputs = {
         "schema_version": SCHEMA_VERSION,
-        "compiler": compiler.hexdigest(),
+        "code": code.hexdigest(),
         "onnxruntime": importlib.metadata.version("onnxruntime"),
         "spec": spec.model_dump(mode="json", exclude={"traffic", "deploy", "bucket"}),
         "source": {name: record.sha256 for name, record in source.files.items()},

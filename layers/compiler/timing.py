@@ -19,7 +19,7 @@ SECONDS_PER_LENGTH = 4.0
 
 
 def lengths_for(max_tokens: int) -> tuple[int, ...]:
-    """The lengths to time: the usual ones that fit, and the model's own limit where it is shorter than 384."""
+    """The lengths to time: the usual ones that fit, or the model's own limit where none does."""
     fitting = tuple(length for length in LENGTHS if length <= max_tokens)
     return fitting or (max_tokens,)
 

@@ -118,6 +118,13 @@ def test_the_same_inputs_are_not_built_twice(built: Built, build_sections: Build
     assert again.manifest == built.manifest
 
 
+def test_a_reused_artifact_carries_todays_traffic(built: Built, build_sections: BuildSections) -> None:
+    again = build_sections(built.directory.parent, traffic={"requests_per_second": 7.0})
+    assert again.reused
+    assert Manifest.read(built.directory).spec.traffic.requests_per_second == 7.0
+    build_sections(built.directory.parent)
+
+
 def test_precision_fp32_needs_no_data_and_is_judged_alone(tmp_path: Path) -> None:
     spec = ModelSpec(name="plain", source=str(SECTIONS), task="text-classification", precision="fp32")
     manifest = build(spec, ROOT, tmp_path, "x86_64", lambda _line: None).manifest
@@ -160,7 +167,8 @@ def test_arm64_is_chosen_without_pretending_to_have_timed_it(build_sections: Bui
     [
         ({"source": "examples/models/nowhere"}, CheckpointError, "not a directory"),
         ({"task": "summarization"}, UnsupportedError, "no head for task 'summarization'; it can serve text-cl"),
-        ({"precision": "fp16"}, UnsupportedError, "'fp16'"),
+        ({"precision": "fp16"}, UnsupportedError, "'fp16' has no CPU variant for text-classification"),
+        ({"precision": "int4"}, UnsupportedError, "expected one of auto, fp32, int8"),
         ({"target": "cuda"}, UnsupportedError, "'cuda'"),
         ({"gate": {"metric": "perplexity"}}, CatalogueError, "cannot be computed for text-classification"),
         ({"gate": {"data": "nowhere.jsonl"}}, CatalogueError, "does not exist"),
