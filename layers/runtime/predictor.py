@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Unpack
@@ -99,7 +99,7 @@ class Predictor:
         return TASKS[name]
 
 
-def _resumed(first: StreamEvent, others: Iterator[StreamEvent]) -> Generator[StreamEvent]:
+def _resumed(first: StreamEvent, others: Generator[StreamEvent]) -> Generator[StreamEvent]:
     yield first
     yield from others
 

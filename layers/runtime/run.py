@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -159,7 +160,7 @@ class Run:
         self._generated_tokens += sum(text.token_count for text in texts)
         return texts
 
-    def stream(self, prompt: Prompt, options: DecodingOptions, before: str = "") -> Iterator[StreamEvent]:
+    def stream(self, prompt: Prompt, options: DecodingOptions, before: str = "") -> Generator[StreamEvent]:
         """`GenerationEngine.stream` with the end worked out; `before` stands at the start of the whole text."""
         events = self.writer.stream(prompt, [options])
         return _with_end(events, self.writer, options, self._token_count, before)
@@ -179,13 +180,13 @@ class Run:
 
 
 def _with_end(
-    events: Iterator[TokenEvent], engine: GenerationEngine, options: DecodingOptions, input_length: int, before: str
-) -> Iterator[StreamEvent]:
+    events: Generator[TokenEvent], engine: GenerationEngine, options: DecodingOptions, input_length: int, before: str
+) -> Generator[StreamEvent]:
     parts = [before]
-    for index, event in enumerate(events, 1):
-        parts.append(event.text)
-        end = event.finish and StreamEnd(
-            "".join(parts), event.finish, index, input_length, options.seed if options.do_sample else None
-        )
-        name = engine.detokenizer.token_text(event.token) if event.special else event.text
-        yield StreamEvent(index, event.token, event.text, name, event.special, event.logprob, event.top, end or None)
+    seed = options.seed if options.do_sample else None
+    with closing(events):
+        for index, event in enumerate(events, 1):
+            parts.append(event.text)
+            end = StreamEnd("".join(parts), event.finish, index, input_length, seed) if event.finish else None
+            name = engine.detokenizer.token_text(event.token) if event.special else event.text
+            yield StreamEvent(index, event.token, event.text, name, event.special, event.logprob, event.top, end)

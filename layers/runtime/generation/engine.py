@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -203,7 +203,7 @@ class GenerationEngine:
             )
         self._slots.admit(max(rows, options.num_beams), len(prompt.tokens) + options.max_new_tokens)
 
-    def stream(self, prompt: Prompt, options: Sequence[DecodingOptions]) -> Iterator[TokenEvent]:
+    def stream(self, prompt: Prompt, options: Sequence[DecodingOptions]) -> Generator[TokenEvent]:
         """Continue one prompt by each of `options`, which ask for no beams and equally many tokens.
 
         Closing the iterator ends the work. Raises InputError as `admit`, and 429 when the model is busy.
@@ -269,7 +269,7 @@ class GenerationEngine:
             text.text = "".join(event.text for event in text.events)
         return texts
 
-    def _events(self, prompts: Sequence[Prompt], options: Sequence[DecodingOptions]) -> Iterator[TokenEvent]:
+    def _events(self, prompts: Sequence[Prompt], options: Sequence[DecodingOptions]) -> Generator[TokenEvent]:
         tokens = [prompt.tokens for prompt in prompts]
         longest = max(len(prompt) + own.max_new_tokens for prompt, own in zip(tokens, options, strict=True))
         branches = len(prompts) > 1 and all(prompt is prompts[0] for prompt in prompts)

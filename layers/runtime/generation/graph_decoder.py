@@ -102,10 +102,9 @@ class GraphDecoder:
         now = list(range(self._rows)) if self._places is None else self._places.tolist()
         parents = [now[row] for row in rows]
         count = len(parents)
-        if count != self._rows:
-            kept = [int(length) for length in self._lengths]
-            self._slot.shape(count, capacity_for(self._longest + 1, self._generation.max_tokens), kept=kept[:count])
-            self._bound, self._branched = None, True
+        capacity = capacity_for(self._longest + 1, self._generation.max_tokens)
+        if count > self._rows:
+            self._slot.shape(count, capacity, kept=[int(length) for length in self._lengths])
         staying = {parent for parent in parents if parent < count}
         free = [place for place in range(count) if place not in staying]
         places: list[int] = []
@@ -124,6 +123,9 @@ class GraphDecoder:
             places.append(place)
             self._copy_row(parent, place, origins[place] == origins_before[parent])
             origins[place], lengths[place] = origins_before[parent], lengths_before[parent]
+        if count != self._rows:
+            self._slot.shape(count, capacity, kept=lengths.tolist())
+            self._bound, self._branched = None, True
         self._origins, self._rows = origins, count
         self._lengths = np.ascontiguousarray(lengths)
         self._longest = int(lengths.max())

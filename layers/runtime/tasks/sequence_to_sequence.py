@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +55,7 @@ def answer(run: Run, inputs: Any, wanted: SequenceParameters, opening: Opening, 
     return [{key: clean(one.text)} for several in answers for one in several]
 
 
-def stream(run: Run, inputs: Any, wanted: SequenceParameters, opening: Opening) -> Iterator[StreamEvent]:
+def stream(run: Run, inputs: Any, wanted: SequenceParameters, opening: Opening) -> Generator[StreamEvent]:
     """The same, token by token, for one source."""
     if not isinstance(inputs, str):
         raise InputError(f"inputs: got {kind(inputs)} with stream, expected a string.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from layers.runtime.run import Run, StreamEvent
@@ -19,7 +19,7 @@ def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> list[Any]:
     return sequence_to_sequence.answer(run, inputs, wanted, opening, "summary_text")
 
 
-def stream(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Iterator[StreamEvent]:
+def stream(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Generator[StreamEvent]:
     """The same, token by token, for one text."""
     wanted = sequence_to_sequence.SequenceParameters.read(parameters)
     opening = sequence_to_sequence.plain_opening(run.writer.generation, NAME)

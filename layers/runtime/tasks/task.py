@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypedDict
 
@@ -22,7 +22,7 @@ class Task:
 
     answer: Callable[[Run, Any, Mapping[str, Any]], Any]
     served_by: tuple[str, ...]
-    stream: Callable[[Run, Any, Mapping[str, Any]], Iterator[StreamEvent]] | None = None
+    stream: Callable[[Run, Any, Mapping[str, Any]], Generator[StreamEvent]] | None = None
 
 
 class Truncation(TypedDict):

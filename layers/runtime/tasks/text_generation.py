@@ -7,7 +7,7 @@ end token at its last permitted place is reported as "eos_token", where text-gen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -66,7 +66,7 @@ def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> list[Any]:
     return results if is_list else results[0]
 
 
-def stream(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Iterator[StreamEvent]:
+def stream(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Generator[StreamEvent]:
     """The same, token by token, for one prompt."""
     wanted = TextGenerationParameters.read(parameters)
     if not isinstance(inputs, str):

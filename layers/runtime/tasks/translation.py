@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from layers.errors import InputError
@@ -27,7 +27,7 @@ def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> list[Any]:
     return sequence_to_sequence.answer(run, inputs, wanted, opening, "translation_text")
 
 
-def stream(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Iterator[StreamEvent]:
+def stream(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Generator[StreamEvent]:
     """The same, token by token, for one text."""
     wanted = TranslationParameters.read(parameters)
     return sequence_to_sequence.stream(run, inputs, wanted, _opening(run.writer.generation, wanted))

@@ -83,13 +83,14 @@ def write_toy_decoder(
     row_independent: bool = True,
     eos_token_ids: tuple[int, ...] = (0,),
     defaults: GenerationDefaults | None = None,
+    scale: float = 1.0,
     seed: int = 0,
     **more: Any,
 ) -> ToyDecoder:
     """Write an artifact for `task`, an encoder-decoder unless that is text-generation; `more` goes to Generation."""
     directory.mkdir(parents=True)
     seq2seq = task != "text-generation"
-    toy = ToyDecoder(directory, _weights(seed, seq2seq), seq2seq)
+    toy = ToyDecoder(directory, _weights(seed, seq2seq, scale), seq2seq)
     onnx.save(_decoder_graph(toy.weights, seq2seq), directory / "model.fp32.onnx")
     if seq2seq:
         onnx.save(_encoder_graph(toy.weights), directory / "encoder.fp32.onnx")
@@ -119,13 +120,13 @@ def write_toy_decoder(
     return toy
 
 
-def _weights(seed: int, seq2seq: bool) -> Weights:
+def _weights(seed: int, seq2seq: bool, scale: float) -> Weights:
     random = np.random.default_rng(seed)
 
     def matrix(rows: int, columns: int, scale: float) -> np.ndarray[Any, Any]:
         return (random.standard_normal((rows, columns)) * scale).astype(np.float32)
 
-    weights = {"table": matrix(VOCABULARY, HIDDEN, 1.0), "head": matrix(HIDDEN, VOCABULARY, 1.0)}
+    weights = {"table": matrix(VOCABULARY, HIDDEN, 1.0), "head": matrix(HIDDEN, VOCABULARY, 0.2 * scale)}
     for layer in range(LAYERS):
         weights[f"q.{layer}"] = matrix(HIDDEN, HIDDEN, 0.25)
         weights[f"k.{layer}"] = matrix(HIDDEN, KV_HEADS * WIDTH, 0.25)
