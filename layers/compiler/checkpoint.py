@@ -193,7 +193,7 @@ def _weight_files(directory: Path) -> list[Path]:
     if pickles:
         raise CheckpointError(
             f"{directory}: {pickles[0]} is not safetensors, and opening a pickle can run code, so it is refused. "
-            "Convert it once: load it with its transformers class and call save_pretrained(path), which writes safetensors."
+            "Convert it once: load it in transformers and call save_pretrained(path), which writes safetensors."
         )
     raise CheckpointError(f"{directory}: neither {SINGLE} nor {INDEX}.")
 
