@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,8 +104,10 @@ def _make(draft: Draft, data: Examples, say: Say) -> Manifest:
     plans = variants.candidates(spec, calibration)
     try_all(draft, [plan for plan in plans if plan is not FP32], jury, calibration, say)
     threads = thread_count()
-    _time(draft, jury, threads, say)
+    _time(draft, jury, threads, [name for name, variant in draft.variants.items() if variant.verdict.passed], say)
     chosen = choose(spec, draft.variants.values(), INSTRUCTION_SETS[draft.target], str(threads))
+    if threads > 1:
+        _time(draft, jury, 1, dict.fromkeys([*chosen.values(), FP32.name]), lambda _line: None)
     draft.ship(chosen)
     goldens = _goldens(draft, chosen[instruction_set()], data.judged) if instruction_set() in chosen else ()
     return draft.manifest(chosen=chosen, goldens=goldens, parity=compared)
@@ -125,20 +127,15 @@ def _calibrate(draft: Draft, recipe: Recipe, engine: Engine, texts: Sequence[Exa
         return calibrate(recipe, feeds, Path(scratch))
 
 
-def _time(draft: Draft, jury: Jury, threads: int, say: Say) -> None:
-    """Measure what passed, on this machine's own target only: all with every thread, the best also with one."""
+def _time(draft: Draft, jury: Jury, threads: int, names: Iterable[str], say: Say) -> None:
+    """Measure the named variants, on this machine's own target only."""
     if instruction_set() not in INSTRUCTION_SETS[draft.target]:
         say(f"latencies: not measured, this machine is {instruction_set()} and the target {draft.target}")
         return
     lengths = timing.lengths_for(draft.open(FP32.name).manifest.limits.max_tokens)
-    passed = [name for name, variant in draft.variants.items() if variant.verdict.passed]
-    for count in sorted({threads, 1}, reverse=True):
-        engines = {name: draft.open(name, threads=count) for name in passed}
-        for name, latencies in timing.time_variants(engines, jury.encodings, lengths).items():
-            variant = draft.variants[name]
-            draft.settle(variant.model_copy(update={"latency_ms": {**variant.latency_ms, str(count): latencies}}))
-        ranked = sorted(passed, key=lambda name: timing.geometric_mean(draft.variants[name].latency_ms[str(threads)]))
-        passed = [name for name in ranked[:1] if name != FP32.name] + [FP32.name]
+    engines = {name: draft.open(name, threads=threads) for name in names}
+    for name, latencies in timing.time_variants(engines, jury.encodings, lengths).items():
+        draft.settle_latencies(name, threads, latencies)
 
 
 def _goldens(draft: Draft, name: str, judged: Sequence[Example]) -> tuple[Golden, ...]:

@@ -79,6 +79,11 @@ class Draft:
         """Replace what is known of a variant."""
         self.variants[variant.name] = variant
 
+    def settle_latencies(self, name: str, threads: int, latencies: dict[str, float]) -> None:
+        """Add what was measured with so many threads."""
+        variant = self.variants[name]
+        self.settle(variant.model_copy(update={"latency_ms": {**variant.latency_ms, str(threads): latencies}}))
+
     def open(self, name: str, threads: int | None = None) -> Engine:
         """Open one variant through the runtime."""
         self.manifest(chosen={}, goldens=(), parity="").write(self.directory)

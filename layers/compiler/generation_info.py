@@ -30,7 +30,7 @@ def describe_generation(recipe: GenerativeRecipe, tokenizer: Any, tokenizer_max_
         )
         if paired
         else None,
-        special_token_ids=tuple(sorted(_special(tokenizer))),
+        special_token_ids=tuple(sorted(set(_special(tokenizer)))),
         chat_template=_chat_template(tokenizer),
         prefixes=dict(_language_prefixes(tokenizer)),
         task_prefixes={

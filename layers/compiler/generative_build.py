@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from layers.compiler.generative_session import GenerativeSession
 from layers.compiler.generative_timing import time_writers
 from layers.compiler.parity import TEXTS, TOLERANCE
 from layers.compiler.plan import FP32, TAPPED
-from layers.compiler.timing import geometric_mean
 from layers.compiler.trial import describe, judge, try_all
 from layers.compiler.variants import writing_candidates
 from layers.errors import CheckpointError
@@ -49,11 +48,17 @@ def make_writer(draft: Draft, data: Examples, say: Say) -> Manifest:
     compared = compare_writers(recipe, session, jury.passages)
     say(f"fp32 graph: {compared}; judged by {jury.metric.name} on {len(jury.passages)} examples of {data.origin}")
     say(describe(judge(draft, FP32, jury)))
-    plans = [plan for plan in writing_candidates(spec) if plan is not FP32]
-    calibration = _calibrate(draft, recipe, session, generation, data.calibration, tokenizer) if plans else None
-    try_all(draft, plans, jury, calibration, say)
-    _time(draft, generation, jury, threads, say)
+    plans = writing_candidates(spec)
+    if eight_bits := [plan for plan in plans if plan.precision == "int8"]:
+        calibration = _calibrate(draft, recipe, session, generation, data.calibration, tokenizer)
+        try_all(draft, eight_bits, jury, calibration, say)
+    # What 4 bits lose is spread over all layers: with half of them in fp32, two thirds of the loss were left.
+    try_all(draft, [plan for plan in plans if plan.precision == "int4"], jury, None, say)
+    passed = [name for name, variant in draft.variants.items() if variant.verdict.passed]
+    _time(draft, generation, jury, threads, passed, say)
     chosen = choose(spec, draft.variants.values(), INSTRUCTION_SETS[draft.target], str(threads))
+    if threads > 1:
+        _time(draft, generation, jury, 1, dict.fromkeys([*chosen.values(), FP32.name]), lambda _line: None)
     draft.ship(chosen)
     return draft.manifest(chosen=chosen, goldens=(), parity=compared)
 
@@ -130,18 +135,15 @@ def _decoder_feed(recipe: GenerativeRecipe, session: GenerativeSession, passage:
     }
 
 
-def _time(draft: Draft, generation: Generation, jury: GenerativeJury, threads: int, say: Say) -> None:
-    """As for encoders: what passed with every thread, the best and fp32 also with one."""
+def _time(
+    draft: Draft, generation: Generation, jury: GenerativeJury, threads: int, names: Iterable[str], say: Say
+) -> None:
+    """Measure the named variants, on this machine's own target only."""
     if instruction_set() not in INSTRUCTION_SETS[draft.target]:
         say(f"latencies: not measured, this machine is {instruction_set()} and the target {draft.target}")
         return
     limit = min(generation.max_tokens, generation.source_max_tokens or generation.max_tokens)
     text = np.concatenate([p.tokens if p.source is None else p.source for p in jury.passages])
-    passed = [name for name, variant in draft.variants.items() if variant.verdict.passed]
-    for count in sorted({threads, 1}, reverse=True):
-        sessions = {name: draft.open_generative(name, count) for name in passed}
-        for name, latencies in time_writers(sessions, text, limit).items():
-            variant = draft.variants[name]
-            draft.settle(variant.model_copy(update={"latency_ms": {**variant.latency_ms, str(count): latencies}}))
-        ranked = sorted(passed, key=lambda name: geometric_mean(draft.variants[name].latency_ms[str(threads)]))
-        passed = [*(name for name in ranked[:1] if name != FP32.name), FP32.name]
+    sessions = {name: draft.open_generative(name, threads) for name in names}
+    for name, latencies in time_writers(sessions, text, limit).items():
+        draft.settle_latencies(name, threads, latencies)

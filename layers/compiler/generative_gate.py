@@ -141,7 +141,8 @@ def passage_of(session: GenerativeSession, generation: Generation, example: Exam
     """An example as `tokenizer` reads it, cut to what the model takes."""
     if generation.kind == "decoder":
         limit = min(generation.max_tokens, JUDGED_TOKENS)
-        return Passage(None, np.array(tokenizer(example.text)["input_ids"][:limit], np.int64))
+        read = tokenizer(example.text, truncation=True, max_length=limit)["input_ids"]
+        return Passage(None, np.array(read, np.int64))
     source_limit = min(generation.source_max_tokens or JUDGED_TOKENS, JUDGED_TOKENS)
     source = np.array(tokenizer(example.text, truncation=True, max_length=source_limit)["input_ids"], np.int64)
     if example.target is None:

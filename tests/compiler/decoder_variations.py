@@ -92,4 +92,41 @@ LLAMA_RELATIVES = [
         heads_of_80={key: value for key, value in HEADS_OF_80.items() if key != "head_dim"},
     ),
 ]
-DECODERS = [*FAMILIES, *GPT2, *LLAMA, *LLAMA_RELATIVES]
+OTHERS = [
+    *_cases(
+        "gpt_neo",
+        heads_of_64={"hidden_size": 128, "num_heads": 2},
+        heads_of_80={"hidden_size": 160, "num_heads": 2},
+        all_local={"attention_types": [[["local"], 4]], "window_size": 5},
+        untied={"tie_word_embeddings": False, "intermediate_size": 67},
+    ),
+    *_cases(
+        "gpt_neox",
+        heads_of_64={"hidden_size": 128, "num_attention_heads": 2, "rotary_pct": 0.25},
+        heads_of_80={"hidden_size": 160, "num_attention_heads": 2, "rotary_pct": 0.25},
+        all_turned={"rotary_pct": 1.0},
+        sequential={"use_parallel_residual": False},
+        no_bias_gelu_fast={"attention_bias": False, "hidden_act": "gelu_fast"},
+        linear={"rope_parameters": {"rope_type": "linear", "factor": 2.0, "partial_rotary_factor": 0.34}},
+        tied={"tie_word_embeddings": True},
+    ),
+    *_cases(
+        "opt",
+        heads_of_64={"hidden_size": 128, "num_attention_heads": 2},
+        heads_of_80={"hidden_size": 160, "num_attention_heads": 2},
+        norms_after={"do_layer_norm_before": False, "word_embed_proj_dim": 19},
+        projected={"word_embed_proj_dim": 19},
+        no_last_norm={"_remove_final_layer_norm": True},
+        bare_norms_no_bias={"layer_norm_elementwise_affine": False, "enable_bias": False},
+        untied_gelu={"tie_word_embeddings": False, "activation_function": "gelu"},
+    ),
+    *_cases(
+        "bloom",
+        heads_of_64={"hidden_size": 128, "n_head": 2},
+        heads_of_80={"hidden_size": 80, "n_head": 1},
+        twelve_heads={"hidden_size": 144, "n_head": 12},
+        residual_after_norm={"apply_residual_connection_post_layernorm": True},
+        untied={"tie_word_embeddings": False},
+    ),
+]
+DECODERS = [*FAMILIES, *GPT2, *LLAMA, *LLAMA_RELATIVES, *OTHERS]

@@ -7,12 +7,16 @@ import difflib
 from layers.compiler.architectures.albert import ALBERT
 from layers.compiler.architectures.architecture import Architecture, Generator
 from layers.compiler.architectures.bert import BERT, CAMEMBERT, ELECTRA, ROBERTA, XLM_ROBERTA
+from layers.compiler.architectures.bloom import BLOOM
 from layers.compiler.architectures.deberta_v2 import DEBERTA_V2
 from layers.compiler.architectures.distilbert import DISTILBERT
 from layers.compiler.architectures.gpt2 import GPT2
+from layers.compiler.architectures.gpt_neo import GPT_NEO
+from layers.compiler.architectures.gpt_neox import GPT_NEOX
 from layers.compiler.architectures.llama import LLAMA_FAMILY
 from layers.compiler.architectures.modernbert import MODERNBERT
 from layers.compiler.architectures.mpnet import MPNET
+from layers.compiler.architectures.opt import OPT
 from layers.compiler.architectures.t5 import MT5, T5
 from layers.errors import UnsupportedError
 
@@ -21,14 +25,18 @@ ARCHITECTURES: dict[str, Architecture | Generator] = {
     for architecture in (
         ALBERT,
         BERT,
+        BLOOM,
         CAMEMBERT,
         DEBERTA_V2,
         DISTILBERT,
         ELECTRA,
         GPT2,
+        GPT_NEO,
+        GPT_NEOX,
         MODERNBERT,
         MPNET,
         MT5,
+        OPT,
         ROBERTA,
         T5,
         XLM_ROBERTA,

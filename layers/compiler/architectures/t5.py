@@ -18,11 +18,12 @@ from layers.compiler.architectures.architecture import EncoderInputs, Generator,
 from layers.compiler.architectures.bert import padding_mask
 from layers.compiler.architectures.crossing import cross_outputs
 from layers.compiler.architectures.decoding import AttentionShape, Decoding
+from layers.compiler.architectures.heads import tied
 from layers.compiler.head_layout import HeadLayout
 from layers.compiler.net import Net
 from layers.generation import CacheLayout
 
-# The encoder's table by distance: beyond max_distance every bucket is the last, but the layout is by columns.
+# Sources have no end, but the encoder's bias is laid out from a table by distance, and memory grows as its square.
 SOURCE_TOKENS = 4096
 WORDS = "shared.weight"
 
@@ -102,7 +103,7 @@ def feed_forward(net: Net, config: HfConfig, at: str, hidden_states: ir.Value) -
 def encode(net: Net, config: HfConfig, inputs: EncoderInputs) -> Mapping[str, ir.Value]:
     """The keys and values of every decoder layer's cross-attention."""
     op, heads = net.op, config["num_heads"]
-    hidden_states = net.embed(inputs.input_ids, WORDS)
+    hidden_states = net.embed(inputs.input_ids, tied(net, config, "encoder.embed_tokens.weight", WORDS))
     padding, bias = padding_mask(net, inputs.attention_mask), encoder_bias(net, config, inputs.input_ids)
     for index in range(config["num_layers"]):
         at = f"encoder.block.{index}.layer"
@@ -120,7 +121,7 @@ def encode(net: Net, config: HfConfig, inputs: EncoderInputs) -> Mapping[str, ir
 def decode(net: Net, config: HfConfig, decoding: Decoding) -> ir.Value:
     """logits [batch, positions, vocabulary]."""
     op, heads, layout = net.op, config["num_heads"], layout_of(config)
-    hidden_states = net.embed(decoding.input_ids, WORDS)
+    hidden_states = net.embed(decoding.input_ids, tied(net, config, "decoder.embed_tokens.weight", WORDS))
     shape = AttentionShape(heads, heads, layout, scale=1.0, bias=decoder_bias(net, config, decoding))
     for index in range(config["num_decoder_layers"]):
         at = f"decoder.block.{index}.layer"
@@ -136,11 +137,11 @@ def decode(net: Net, config: HfConfig, decoding: Decoding) -> ir.Value:
         hidden_states = op.Add(hidden_states, net.linear(attended, f"{cross}.o", bias=None))
         hidden_states = feed_forward(net, config, f"{at}.2", hidden_states)
     last = net.rms_norm(hidden_states, "decoder.final_layer_norm", config["layer_norm_epsilon"])
-    if config["scale_decoder_outputs"]:
+    if config.get("scale_decoder_outputs", False):
         last = op.Mul(last, net.constant("output_scale", np.array(config["d_model"] ** -0.5, np.float32)))
-    # transformers 5 calls every T5 tied, but ties nothing where the checkpoint holds a projection of its own.
-    own_weight = "lm_head.weight" in net.checkpoint
-    return net.linear(last, "lm_head", weight="lm_head.weight" if own_weight else WORDS, bias=None, vocabulary=True)
+    # transformers 5 calls every T5 tied, and unties those that hold a projection with other values (v1.1).
+    weight = tied(net, config, "lm_head.weight", WORDS)
+    return net.linear(last, "lm_head", weight=weight, bias=None, vocabulary=True)
 
 
 def cache(config: HfConfig) -> CacheLayout:
@@ -162,12 +163,9 @@ T5, MT5 = (
         cache=cache,
         max_tokens=lambda _config: None,
         encode=encode,
-        # Copies of `shared` that older checkpoints carry, and a table that transformers ignores too.
-        unused=(
-            "encoder.embed_tokens.weight",
-            "decoder.embed_tokens.weight",
-            "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
-        ),
+        source_max_tokens=lambda _config: SOURCE_TOKENS,
+        # A table that older checkpoints carry and transformers ignores too.
+        unused=("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",),
     )
     for model_type in ("t5", "mt5")
 )

@@ -1,0 +1,29 @@
+"""Encoder-decoders to prove, one checkpoint each: every family, head size and option."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from tests.compiler.generators import SEQ2SEQ_SIZES, Writer
+
+
+def _cases(family: str, **options: dict[str, Any]) -> list[Writer]:
+    return [Writer(family, name.replace("_", "-"), option) for name, option in options.items()]
+
+
+FAMILIES = [Writer(family) for family in SEQ2SEQ_SIZES]
+GATED = {"feed_forward_proj": "gated-gelu"}
+T5 = [
+    *_cases(
+        "t5",
+        v1_1={**GATED, "tie_word_embeddings": False},
+        gated_relu={"feed_forward_proj": "gated-relu"},
+        heads_of_64={"d_kv": 64},
+        heads_of_80={"d_kv": 80, "num_heads": 2},
+        usual_buckets={"relative_attention_num_buckets": 32, "relative_attention_max_distance": 128},
+    ),
+    Writer("t5", "saved-in-bf16", dtype=torch.bfloat16),
+]
+SEQ2SEQ = [*FAMILIES, *T5]
