@@ -265,7 +265,8 @@ class _Stored:
     def read_bias(self, checkpoint: Checkpoint) -> Array:
         """[out_features], float32."""
         assert self.bias is not None
-        return np.asarray(_select(checkpoint.read(self.bias), self.rows, 0), np.float32)
+        # BART keeps the bias of its logits as [1, vocabulary].
+        return np.asarray(_select(checkpoint.read(self.bias).reshape(-1), self.rows, 0), np.float32)
 
 
 def _name(selection: Selection) -> str:

@@ -80,9 +80,26 @@ T5_SIZES: dict[str, Any] = {
     "relative_attention_num_buckets": 12,
     "relative_attention_max_distance": 19,
 }
+BART_SIZES: dict[str, Any] = {
+    "d_model": 36,
+    "encoder_layers": 3,
+    "decoder_layers": 4,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 3,
+    "encoder_ffn_dim": 53,
+    "decoder_ffn_dim": 47,
+    "max_position_embeddings": POSITIONS,
+    "decoder_start_token_id": 2,
+    "forced_eos_token_id": None,
+}
 SEQ2SEQ_SIZES: dict[str, dict[str, Any]] = {
     "t5": T5_SIZES,
     "mt5": {**T5_SIZES, "feed_forward_proj": "gated-gelu"},
+    "bart": BART_SIZES,
+    "mbart": BART_SIZES,
+    "marian": {**BART_SIZES, "scale_embedding": True, "activation_function": "swish"},
+    "pegasus": {**BART_SIZES, "scale_embedding": True, "activation_function": "relu"},
+    "m2m_100": {**BART_SIZES, "scale_embedding": True},
 }
 SIZES = {**DECODER_SIZES, **SEQ2SEQ_SIZES}
 
@@ -119,6 +136,8 @@ def write_generator(case: Writer, directory: Path) -> Path:
     model = case.auto_class.from_config(config)
     randomize(model)
     temper(model)
+    if hasattr(model, "final_logits_bias"):
+        model.final_logits_bias.normal_(0, 0.3)
     model.to(case.dtype).save_pretrained(directory)
     return directory
 

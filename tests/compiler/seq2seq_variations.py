@@ -26,4 +26,26 @@ T5 = [
     ),
     Writer("t5", "saved-in-bf16", dtype=torch.bfloat16),
 ]
-SEQ2SEQ = [*FAMILIES, *T5]
+HEADS_OF_64 = {"d_model": 128, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+HEADS_OF_80 = {"d_model": 160, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+TWO_VOCABULARIES = {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": 1151}
+BART = [
+    *_cases(
+        "bart",
+        heads_of_64=HEADS_OF_64,
+        heads_of_80=HEADS_OF_80,
+        scaled={"scale_embedding": True, "activation_function": "relu"},
+        untied={"tie_word_embeddings": False},
+    ),
+    *_cases("mbart", heads_of_80=HEADS_OF_80, scaled={"scale_embedding": True, "activation_function": "relu"}),
+    *_cases(
+        "marian",
+        heads_of_64=HEADS_OF_64,
+        unscaled={"scale_embedding": False},
+        two_vocabularies=TWO_VOCABULARIES,
+        two_vocabularies_untied={**TWO_VOCABULARIES, "tie_word_embeddings": False},
+    ),
+    *_cases("pegasus", heads_of_64=HEADS_OF_64),
+    *_cases("m2m_100", heads_of_80=HEADS_OF_80, padding_elsewhere={"pad_token_id": 0, "scale_embedding": False}),
+]
+SEQ2SEQ = [*FAMILIES, *T5, *BART]

@@ -81,10 +81,15 @@ def counted_positions(net: Net, input_ids: ir.Value, table: str) -> ir.Value:
 
 
 def padded_positions(net: Net, input_ids: ir.Value, table: str, pad_token_id: int) -> ir.Value:
-    """Position embeddings of fairseq's rule: tokens that are not padding count from pad_token_id + 1."""
+    """Position embeddings of fairseq's rule."""
+    return net.op.Gather(net.tensor(table), fairseq_places(net, input_ids, pad_token_id))
+
+
+def fairseq_places(net: Net, input_ids: ir.Value, pad_token_id: int) -> ir.Value:
+    """Rows of a position table [batch, sequence]: tokens that are not padding count from pad_token_id + 1."""
     op = net.op
     real = op.Cast(op.Not(op.Equal(input_ids, pad_token_id)), to=ir.DataType.INT64)
-    return op.Gather(net.tensor(table), op.Add(op.Mul(op.CumSum(real, 1), real), pad_token_id))
+    return op.Add(op.Mul(op.CumSum(real, 1), real), pad_token_id)
 
 
 def token_types(net: Net, inputs: EncoderInputs, table: str) -> ir.Value:

@@ -6,6 +6,7 @@ import difflib
 
 from layers.compiler.architectures.albert import ALBERT
 from layers.compiler.architectures.architecture import Architecture, Generator
+from layers.compiler.architectures.bart import BART_FAMILY
 from layers.compiler.architectures.bert import BERT, CAMEMBERT, ELECTRA, ROBERTA, XLM_ROBERTA
 from layers.compiler.architectures.bloom import BLOOM
 from layers.compiler.architectures.deberta_v2 import DEBERTA_V2
@@ -40,6 +41,7 @@ ARCHITECTURES: dict[str, Architecture | Generator] = {
         ROBERTA,
         T5,
         XLM_ROBERTA,
+        *BART_FAMILY,
         *LLAMA_FAMILY,
     )
 }
