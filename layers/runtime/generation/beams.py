@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from layers.errors import ModelOutputError
 from layers.runtime.generation.decoder import Decoder, Ids, Logits
+from layers.runtime.generation.filters import top_k
 from layers.runtime.generation.options import DecodingOptions
 from layers.runtime.generation.penalties import processors_for
 
@@ -116,6 +117,5 @@ def _can_improve(running: _Beams, finished: list[Hypothesis], length: int, optio
 
 def _highest(values: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
     """Places of the highest values, highest first; of equal ones the first place first."""
-    count = min(count, len(values))
-    places = np.argpartition(-values, count - 1)[:count]
-    return places[np.lexsort((places, -values[places]))]
+    places = np.flatnonzero(top_k(values, count))
+    return places[np.argsort(-values[places], kind="stable")[:count]]
