@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,15 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from layers.artifact import Manifest, record_file
-from layers.compiler.generation_info import describe_generation
-from layers.compiler.generative_recipe import GenerativeRecipe
-from layers.compiler.plan import FP32
-from layers.compiler.recipe import open_recipe, save
 from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.predictor import Predictor
+from tests.runtime.generation.compiled_artifact import write_compiled
 from tests.runtime.generation.toy_decoder import MODELS
-from tests.runtime.toy_artifact import _manifest
 
 CHECKPOINT = MODELS / "debian-writer"
 PROMPTS = (
@@ -45,22 +39,10 @@ def reference() -> tuple[Any, Any]:
 
 
 @pytest.fixture(scope="module")
-def predictor(tmp_path_factory: pytest.TempPathFactory, reference: tuple[Any, Any]) -> Predictor:
-    directory = tmp_path_factory.mktemp("debian-writer")
-    recipe = open_recipe(CHECKPOINT, "text-generation")
-    assert isinstance(recipe, GenerativeRecipe)
-    for part, (model, _) in recipe.graphs(FP32).items():
-        graph, weights = save(model, directory, "fp32", part)
-    shutil.copy(CHECKPOINT / "tokenizer.json", directory)
-    generation = describe_generation(recipe, reference[1], None)
-    generation.write(directory)
-    files = {path.name: record_file(path).model_dump() for path in directory.iterdir()}
-    manifest = _manifest(
-        "debian-writer", "text-generation", (), None, generation.max_tokens, None, True, ("logits",), files
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return Predictor.load(
+        write_compiled(CHECKPOINT, "text-generation", tmp_path_factory.mktemp("debian-writer")), threads=1
     )
-    manifest["variants"][0].update(file=graph, weights_file=weights)
-    Manifest.model_validate(manifest).write(directory)
-    return Predictor.load(directory, threads=1)
 
 
 def expected(reference: tuple[Any, Any], prompt: str, **settings: Any) -> list[list[int]]:
