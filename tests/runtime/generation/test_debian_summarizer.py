@@ -1,4 +1,4 @@
-"""The example that summarizes, its graphs from the compiler, through a predictor: the texts of transformers' generate."""
+"""The example that summarizes, its graphs from the compiler, through a predictor: transformers' own texts."""
 
 from __future__ import annotations
 
