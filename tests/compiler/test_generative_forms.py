@@ -1,0 +1,110 @@
+"""Every quantized form over every family that writes: it builds, it runs, and what it answers is still the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from layers.compiler.forms.embedding import Int8Embedding
+from layers.compiler.forms.int8_dynamic import Int8Dynamic
+from layers.compiler.forms.int8_row import Int8Row
+from layers.compiler.forms.weight_only import WeightOnly
+from layers.compiler.generative_recipe import GenerativeRecipe
+from layers.compiler.net import count_operators
+from layers.compiler.plan import EVERYWHERE, FP32, Plan
+from layers.compiler.recipe import open_recipe
+from tests.compiler.cached_decoder import CachedDecoder
+from tests.compiler.generators import LLAMA_SIZES, SIZES, Writer, prompt
+from tests.compiler.graphs import run, sessions_of
+
+# Sizes that blocks of 16 divide, or the weight-only forms would leave every site in fp32.
+BLOCK = 16
+DIVISIBLE: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_embd": 48, "n_inner": 64},
+    "gpt_neo": {"hidden_size": 48, "intermediate_size": 64},
+    "opt": {"hidden_size": 48, "ffn_dim": 64},
+    "bloom": {"hidden_size": 48},
+    **{family: {"d_model": 48, "d_kv": 16, "d_ff": 64} for family in ("t5", "mt5")},
+    **{
+        family: {"d_model": 48, "encoder_attention_heads": 3, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
+        for family in ("bart", "mbart", "marian", "pegasus", "m2m_100")
+    },
+}
+LLAMA_DIVISIBLE = {"hidden_size": 48, "intermediate_size": 64}
+PLANS = {
+    "MatMulIntegerToFloat": Plan("row", "int8", Int8Row(), Int8Embedding(), EVERYWHERE, vocabulary=WeightOnly(BLOCK)),
+    "DynamicQuantizeMatMul": Plan("dynamic", "int8", Int8Dynamic(), Int8Embedding()),
+    "MatMulNBits": Plan("eight", "int8", WeightOnly(BLOCK), Int8Embedding()),
+}
+# Mean cosine of a token's logits to those of fp32, eight bits and four, over random weights that forgive little.
+CLOSE = 0.95
+# onnxruntime's blocks of 4 bits hold at least 16 values; what they lose here is a tenth of the weights' own size.
+CLOSE_AT_FOUR_BITS = 0.6
+TEXT = 31
+
+
+def open_divisible(family: str, generator: Callable[[Writer], Path]) -> GenerativeRecipe:
+    options = DIVISIBLE.get(family, LLAMA_DIVISIBLE)
+    if "head_dim" in SIZES[family]:
+        options = {**options, "head_dim": 16}
+    case = Writer(family, "divisible", options)
+    recipe = open_recipe(generator(case), case.task)
+    assert isinstance(recipe, GenerativeRecipe)
+    return recipe
+
+
+def logits_of(recipe: GenerativeRecipe, plan: Plan, directory: Path) -> NDArray[np.float32]:
+    """Of a prompt of all but one token, and of that one after it: [TEXT, vocabulary]."""
+    sessions = sessions_of(recipe, plan, directory)
+    cross, mask = None, None
+    if "encoder" in sessions:
+        mask = np.ones((1, 13), np.int64)
+        cross = run(sessions["encoder"], {"input_ids": prompt(13)[None], "attention_mask": mask})
+    decoder = CachedDecoder(sessions["model"], recipe.cache, 1, TEXT, cross, mask)
+    ids = prompt(TEXT)
+    first = decoder.feed([ids[:-1]], [list(range(TEXT - 1))])
+    return np.concatenate([first, decoder.feed([ids[-1:]])], axis=1)[0]
+
+
+def cosine(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    norms = np.linalg.norm(left, axis=-1) * np.linalg.norm(right, axis=-1)
+    return float(((left * right).sum(axis=-1) / norms).mean())
+
+
+@pytest.mark.parametrize("family", SIZES)
+def test_quantized_forms_keep_the_answer(family: str, generator: Callable[[Writer], Path], tmp_path: Path) -> None:
+    recipe = open_divisible(family, generator)
+    exact = logits_of(recipe, FP32, tmp_path)
+    for operator, plan in PLANS.items():
+        graphs = recipe.graphs(plan)
+        for part, (model, net) in graphs.items():
+            found = count_operators(model)
+            ours = len(net.sites) - (operator == "MatMulIntegerToFloat" and part == "model")
+            assert found[operator] == ours, f"{plan.name}, {part}: every site is in the plan's form"
+            assert found.get("FusedMatMul", 0) == 0
+        if operator == "MatMulIntegerToFloat":
+            assert count_operators(graphs["model"][0])["MatMulNBits"] == 1, "the vocabulary has its own form"
+        assert cosine(logits_of(recipe, plan, tmp_path), exact) > CLOSE, plan.name
+    four = Plan("four", "int4", WeightOnly(BLOCK, 4), Int8Embedding())
+    assert cosine(logits_of(recipe, four, tmp_path), exact) > CLOSE_AT_FOUR_BITS
+
+
+def test_four_bits_hold_sixteen_steps_exactly() -> None:
+    random = np.random.default_rng(0)
+    form = WeightOnly(32, 4)
+    codes = random.integers(-8, 8, (5, 64)).astype(np.float32)
+    codes[:, ::32] = -8
+    weight = codes * np.repeat(random.uniform(0.1, 1, (5, 2)), 32, axis=1).astype(np.float32)
+    packed, scales = form._codes(weight)
+    unpacked = np.stack([packed & 15, packed >> 4], axis=-1).reshape(5, 2, 32).astype(np.float32) - 8
+    np.testing.assert_allclose((unpacked * scales.reshape(5, 2, 1)).reshape(5, 64), weight, rtol=1e-6)
+
+
+def test_sizes_are_those_of_the_families() -> None:
+    assert set(DIVISIBLE) < set(SIZES)
+    assert LLAMA_DIVISIBLE.keys() < LLAMA_SIZES.keys()
