@@ -1,4 +1,4 @@
-"""The checkpoint's tokenizer as the one `tokenizer.json` that the Rust library reads, proven equal before it ships."""
+"""The checkpoint's tokenizer as the `tokenizer.json` that the Rust library reads, proven equal before it ships."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from layers.artifact import TOKENIZER
+from layers.compiler.sentencepiece_vocabulary import source_tokenizer, target_tokenizer
 from layers.errors import CheckpointError
 
 # The target's, where it is not the source's (Marian).
@@ -25,6 +26,9 @@ SOURCES = (
     "spiece.model",
     "spm.model",
     "sentencepiece.bpe.model",
+    "source.spm",
+    "target.spm",
+    "target_vocab.json",
     "tokenizer.model",
 )
 # Scripts, accents, emoji with joiners, right-to-left, combining marks, runs of spaces, nothing at all.
@@ -66,10 +70,15 @@ def convert(directory: Path, output: Path) -> ConvertedTokenizer:
     if not files:
         raise CheckpointError(f"{directory}: no tokenizer; expected one of {', '.join(SOURCES)}.")
     reference: Any = AutoTokenizer.from_pretrained(directory)
-    backend: Tokenizer = Tokenizer.from_str(reference.backend_tokenizer.to_str())
+    if hasattr(reference, "backend_tokenizer"):
+        backend, target = Tokenizer.from_str(reference.backend_tokenizer.to_str()), None
+    else:
+        backend, target = source_tokenizer(reference), target_tokenizer(reference)
     backend.no_truncation()
     backend.no_padding()
     backend.save(str(output / TOKENIZER))
+    if target is not None:
+        target.save(str(output / TARGET_TOKENIZER))
     _prove_equal(directory, reference, Tokenizer.from_file(str(output / TOKENIZER)))
     limit = reference.model_max_length
     return ConvertedTokenizer(

@@ -11,6 +11,7 @@ from layers.compiler.forms.int8_row import Int8Row
 from layers.compiler.forms.int8_static import Int8Static
 from layers.compiler.forms.weight_only import WeightOnly
 from layers.compiler.plan import EVERYWHERE, FP32, LinearForm, Plan
+from layers.compiler.smoothing import smooth
 from layers.errors import UnsupportedError
 
 # Signed 8-bit weights against u8 activations saturate in the 16-bit sums of plain AVX2; 7 bits cannot.
@@ -36,18 +37,21 @@ def candidates(spec: ModelSpec, calibration: Calibration | None) -> list[Plan]:
     if spec.precision == "fp32":
         return [FP32]
     assert calibration is not None, "int8 candidates need a calibration"
-    ranges = calibration.ranges()
-    forms: dict[str, LinearForm] = {"static": Int8Static(ranges), "row": Int8Row(), "dynamic": Int8Dynamic()}
-    safe_forms: dict[str, LinearForm] = {
-        "static": Int8Static(ranges, bits=7),
-        "row": Int8Row(bits=7),
-        "dynamic": Int8Dynamic(bits=7),
-    }
+    ranges, smoothed = calibration.ranges(), smooth(calibration)
+
+    def forms(bits: int) -> dict[str, LinearForm]:
+        return {
+            "static": Int8Static(ranges, bits),
+            "smooth": Int8Static(ranges, bits, smoothed),
+            "row": Int8Row(bits),
+            "dynamic": Int8Dynamic(bits),
+        }
+
     embedding = Int8Embedding()
     return [
         FP32,
-        *(Plan(f"int8-{name}", "int8", form, embedding, EXACT_ON[8]) for name, form in forms.items()),
-        *(Plan(f"int8-{name}-7bit", "int8", form, embedding, EXACT_ON[7]) for name, form in safe_forms.items()),
+        *(Plan(f"int8-{name}", "int8", form, embedding, EXACT_ON[8]) for name, form in forms(8).items()),
+        *(Plan(f"int8-{name}-7bit", "int8", form, embedding, EXACT_ON[7]) for name, form in forms(7).items()),
         Plan("int8-weights", "int8", WeightOnly(), embedding),
     ]
 
@@ -80,6 +84,8 @@ def writing_candidates(spec: ModelSpec) -> list[Plan]:
 PREFERENCE = (
     "int8-static",
     "int8-static-7bit",
+    "int8-smooth",
+    "int8-smooth-7bit",
     "int8-row",
     "int8-row-7bit",
     "int8-dynamic",

@@ -20,6 +20,7 @@ from layers.compiler.forms.weight_only import WeightOnly
 from layers.compiler.net import count_operators
 from layers.compiler.plan import EXACT_EMBEDDING, EXACT_LINEAR, FP32, LinearForm, Plan
 from layers.compiler.recipe import Recipe, open_recipe, save
+from layers.compiler.smoothing import smooth
 from tests.compiler.checkpoints import FAMILIES, Case
 from tests.compiler.graphs import on_real_positions, run, session_of
 from tests.compiler.texts import batch
@@ -37,6 +38,7 @@ PRODUCTS = {
     "row": "MatMulIntegerToFloat",
     "row-7bit": "MatMulIntegerToFloat",
     "static": "MatMulIntegerToFloat",
+    "smooth": "MatMulIntegerToFloat",
     "dynamic": "DynamicQuantizeMatMul",
     "weights": "MatMulNBits",
 }
@@ -47,9 +49,10 @@ def masked_lm(family: str) -> Case:
 
 
 def form_named(name: str, recipe: Recipe, directory: Path) -> LinearForm:
-    if name == "static":
+    if name in ("static", "smooth"):
         feeds = [batch((length,), recipe.inputs) for length in (5, 13, 29)]
-        return Int8Static(calibrate(recipe, feeds, directory).ranges())
+        calibration = calibrate(recipe, feeds, directory)
+        return Int8Static(calibration.ranges(), smoothed=smooth(calibration) if name == "smooth" else {})
     return {"row": Int8Row(), "row-7bit": Int8Row(7), "dynamic": Int8Dynamic(), "weights": WeightOnly(BLOCK)}[name]
 
 
