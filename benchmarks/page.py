@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,69 @@ def _encoders(measured: dict[str, Any]) -> str:
         f"The weights are random at BERT-base's real configuration. The build chose `{served}` for this processor; "
         "it was judged by its distance from fp32's logits, since random weights have no accuracy.",
     ]
+    return "\n".join(lines)
+
+
+def _generators(measured: dict[str, Any]) -> str:
+    lines = ["## Writing text, one prompt at a time", "", _contest(measured, "model, prompt tokens, new tokens, beams")]
+    figures = {s["name"]: _writing_figures(measured["cases"], s["results"]) for s in measured["standings"]}
+    ours = figures.get(OURS, {})
+    titles = list(dict.fromkeys(title for one in figures.values() for title in one))
+    lines += [
+        "",
+        "Milliseconds from those medians: a prompt is the call for one token; a token is what the longer call took "
+        "beyond it, divided by the further tokens.",
+        "",
+        _header("", titles),
+    ]
+    for name, one in figures.items():
+        lines.append(f"| {name} | " + " | ".join(f"{one[t]:.2f}" if t in one else "" for t in titles) + " |")
+    lines += ["", f"`{OURS}` is this many times faster:", "", _header("than", titles)]
+    for name, one in figures.items():
+        if one and name != OURS:
+            cells = [f"{one[t] / ours[t]:.2f}" if t in one and ours.get(t, 0) > 0 else "" for t in titles]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    facts: dict[str, str] = next((s["facts"] for s in measured["standings"] if s["name"] == OURS), {})
+    chosen = ", ".join(f"`{variant}` for {model}" for model, variant in facts.items())
+    lines += ["", f"The weights are random at the models' real configurations. The build chose {chosen or 'nothing'}."]
+    return "\n".join(lines)
+
+
+def _writing_figures(cases: Sequence[str], results: Mapping[str, Any]) -> dict[str, float]:
+    """Prompt and token where a prompt was also timed with one token, whole calls elsewhere; what was not run is not in.
+
+    Cases are MODEL PROMPT TOKENS BEAMS.
+    """
+    figures: dict[str, float] = {}
+    for case in cases:
+        model, prompt, count, beams = case.split()
+        first = f"{model} {prompt} 1 {beams}"
+        if case not in results or case == first:
+            continue
+        took = results[case]["median_ms"]
+        if first not in cases:
+            figures[f"{model} {prompt}: {count} tokens" + (f", {beams} beams" if beams != "1" else "")] = took
+        elif first in results:
+            begun = results[first]["median_ms"]
+            figures[f"{model}: prompt of {prompt}"] = begun
+            figures[f"{model} after {prompt}: a token"] = (took - begun) / (int(count) - 1)
+    return figures
+
+
+def _exactness(measured: dict[str, Any]) -> str:
+    lines = [
+        "## The same answers without VNNI",
+        "",
+        "debian-sections on an emulated Haswell, which has AVX2 and no VNNI, against this processor. Nothing is timed. "
+        "What follows is in [instruction-sets.md](instruction-sets.md).",
+        "",
+        "| variant | largest difference of a logit | scale of the logits | labels changed | taken as exact on AVX2 |",
+        "|---|---|---|---|---|",
+    ]
+    for name, found in measured.items():
+        claimed = "yes" if found["claimed exact on x86_64-avx2"] else "no"
+        changed = f"{found['labels changed']} of {found['texts']}"
+        lines.append(f"| `{name}` | {found['largest difference']:.2g} | {found['scale']:.2f} | {changed} | {claimed} |")
     return "\n".join(lines)
 
 
@@ -118,16 +181,19 @@ def _cell(result: dict[str, float] | None) -> str:
 
 def _setting(result: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    threads = result["measured"].get("threads", result["cores"])
+    threads = result["measured"].get("threads")
+    cores = f"{threads} threads of {result['cores']} cores" if threads else f"{result['cores']} cores"
     return (
-        f"\n\n_{result['date']}, {result['processor']}, {threads} threads of {result['cores']} cores, Python "
-        f"{result['python']}, {versions}, commit {result['commit']}._\n"
+        f"\n\n_{result['date']}, {result['processor']}, {cores}, Python {result['python']}, {versions}, "
+        f"commit {result['commit']}._\n"
     )
 
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "encoders": _encoders,
+    "generators": _generators,
     "events": _events,
     "cold_start": _cold_start,
     "operators": _operators,
+    "exactness": _exactness,
 }
