@@ -39,15 +39,21 @@ ROWS_PER_TEXT = 4
 
 @dataclass(frozen=True)
 class SiteSample:
-    """Rows [n, in_features] that reached a site, with the extremes over everything that did."""
+    """Rows [n, in_features] that reached a site, and each channel's extremes [in_features] over everything that did."""
 
     rows: NDArray[np.float32]
-    low: float
-    high: float
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
 
-    def range(self) -> ActivationRange:
-        """The range with the least error over the sample and its extremes."""
-        return best_range(np.concatenate([self.rows.ravel(), np.array([self.low, self.high], np.float32)]))
+    @property
+    def peaks(self) -> NDArray[np.float32]:
+        """The largest magnitude of each channel, [in_features]."""
+        return np.maximum(np.abs(self.low), np.abs(self.high))
+
+    def range(self, divisors: NDArray[np.float32] | None = None) -> ActivationRange:
+        """The range with the least error over the sample and its extremes, all divided by `divisors` [in_features]."""
+        values = np.concatenate([self.rows, self.low[None], self.high[None]])
+        return best_range(np.asarray(values if divisors is None else values / divisors, np.float32).ravel())
 
 
 @dataclass(frozen=True)
@@ -100,16 +106,19 @@ def calibrate_graph(model: ir.Model, net: Net, feeds: Sequence[Feed], workdir: P
     outputs = sorted(set(tapped.values()))
     random = np.random.default_rng(seed)
     rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in outputs}
-    low = dict.fromkeys(outputs, 0.0)
-    high = dict.fromkeys(outputs, 0.0)
+    low: dict[str, list[NDArray[np.float32]]] = {name: [] for name in outputs}
+    high: dict[str, list[NDArray[np.float32]]] = {name: [] for name in outputs}
     for feed in feeds:
         answers: list[Any] = session.run(outputs, dict(feed))
         for name, answer in zip(outputs, answers, strict=True):
             flat = answer.reshape(-1, answer.shape[-1])
             rows[name].append(flat[random.permutation(len(flat))[:ROWS_PER_TEXT]])
-            low[name] = min(low[name], float(flat.min()))
-            high[name] = max(high[name], float(flat.max()))
-    samples = {name: SiteSample(np.concatenate(rows[name]), low[name], high[name]) for name in outputs}
+            low[name].append(flat.min(axis=0))
+            high[name].append(flat.max(axis=0))
+    samples = {
+        name: SiteSample(np.concatenate(rows[name]), np.min(low[name], axis=0), np.max(high[name], axis=0))
+        for name in outputs
+    }
     return Calibration(
         samples={site: samples[output] for site, output in tapped.items()},
         sites=net.sites,

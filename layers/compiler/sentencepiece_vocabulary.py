@@ -6,7 +6,7 @@ whose pieces stand at the vocabulary's numbers; what only the vocabulary knows i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,10 +22,12 @@ UNMATCHABLE = "\ue0ff"
 
 def source_tokenizer(reference: Any) -> Tokenizer:
     """`tokenizer.json` of a Python tokenizer with `encoder` (piece to number) and a SentencePiece file."""
-    file = reference.spm_files[0] if hasattr(reference, "spm_files") else reference.spm_file
+    if not hasattr(reference, "spm_files"):
+        return _finished(_renumbered(Path(reference.spm_file), reference.encoder, reference.unk_token), reference)
     # Marian's vocabulary holds the pieces of two models: those of the target's alone must not cut the source.
-    hidden = hasattr(reference, "spm_files")
-    return _finished(_renumbered(Path(file), reference.encoder, reference.unk_token, hidden=hidden), reference)
+    kept = {*reference.added_tokens_encoder, *reference.supported_language_codes, reference.unk_token}
+    file = Path(reference.spm_files[0])
+    return _finished(_renumbered(file, reference.encoder, reference.unk_token, kept), reference)
 
 
 def target_tokenizer(reference: Any) -> Tokenizer | None:
@@ -33,26 +35,27 @@ def target_tokenizer(reference: Any) -> Tokenizer | None:
     if not hasattr(reference, "spm_files"):
         return None
     vocabulary = reference.target_encoder if reference.separate_vocabs else reference.encoder
-    return _finished(
-        _renumbered(Path(reference.spm_files[1]), vocabulary, reference.unk_token, hidden=False), reference
-    )
+    return _finished(_renumbered(Path(reference.spm_files[1]), vocabulary, reference.unk_token), reference)
 
 
-def _renumbered(file: Path, vocabulary: Mapping[str, int], unknown: str, *, hidden: bool) -> Tokenizer:
-    from transformers.convert_slow_tokenizer import SentencePieceExtractor, SpmConverter
+def _renumbered(
+    file: Path, vocabulary: Mapping[str, int], unknown: str, kept: Collection[str] | None = None
+) -> Tokenizer:
+    """The model of `file` with the vocabulary's numbers; with `kept`, other pieces that it does not know are hidden."""
+    from transformers.convert_slow_tokenizer import SpmConverter, generate_merges
 
     class Renumbering(SpmConverter):  # type: ignore[misc]
         def tokenizer(self, proto: Any) -> Tokenizer:
             if proto.trainer_spec.model_type == BPE:
-                ranked = [(piece.piece, piece.score) for piece in proto.pieces]
-                _, merges = SentencePieceExtractor(str(file)).extract(ranked)
-                known = [m for m in merges if {*m, "".join(m)} <= vocabulary.keys()]
+                ranked = {piece.piece: piece.score for piece in proto.pieces}
+                merges = generate_merges({piece: number for number, piece in enumerate(ranked)}, ranked)
+                known = [pair for pair in merges if {*pair, "".join(pair)} <= vocabulary.keys()]
                 return Tokenizer(models.BPE(dict(vocabulary), known, unk_token=unknown, fuse_unk=True))
             scores = {piece.piece: piece.score for piece in proto.pieces if piece.type in CUT_FROM_TEXT}
             floor = min(scores.values())
             names = [f"{UNMATCHABLE}{number}" for number in range(max(vocabulary.values()) + 1)]
             for name, number in vocabulary.items():
-                if name in scores or not hidden or name == unknown:
+                if kept is None or name in scores or name in kept:
                     names[number] = name
             pieces = [(name, scores.get(name, floor)) for name in names]
             return Tokenizer(models.Unigram(pieces, unk_id=vocabulary[unknown]))

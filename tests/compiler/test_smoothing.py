@@ -17,7 +17,7 @@ WIDTH = 64
 def sample_with_outliers() -> SiteSample:
     rows = RANDOM.normal(size=(200, WIDTH)).astype(np.float32)
     rows[:, [3, 40]] *= 60
-    return SiteSample(rows, float(rows.min()), float(rows.max()))
+    return SiteSample(rows, rows.min(axis=0), rows.max(axis=0))
 
 
 def site(name: str, weight: NDArray[np.float32], key: str | None = None) -> Site:
