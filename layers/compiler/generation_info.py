@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from layers.compiler.generative_recipe import TRAINED_TOKENS, GenerativeRecipe
 from layers.generation import Generation, GenerationDefaults
+
+# NLLB's tokenizer lists its languages nowhere but among its tokens.
+NLLB_CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 
 
 def describe_generation(recipe: GenerativeRecipe, tokenizer: Any, tokenizer_max_tokens: int | None) -> Generation:
@@ -32,7 +36,7 @@ def describe_generation(recipe: GenerativeRecipe, tokenizer: Any, tokenizer_max_
         else None,
         special_token_ids=tuple(sorted(set(_special(tokenizer)))),
         chat_template=_chat_template(tokenizer),
-        prefixes=dict(_language_prefixes(tokenizer)),
+        prefixes=dict(language_prefixes(tokenizer)),
         task_prefixes={
             task: params["prefix"]
             for task, params in (config.get("task_specific_params") or {}).items()
@@ -74,14 +78,16 @@ def _chat_template(tokenizer: Any) -> str | None:
     return template
 
 
-def _language_prefixes(tokenizer: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
+def language_prefixes(tokenizer: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Tokens before the text of each language, for tokenizers that switch (mBART, NLLB, M2M100).
 
     The first mBART puts its language after the text, and so has no prefix to give.
     """
-    codes = getattr(tokenizer, "lang_code_to_id", None) or getattr(tokenizer, "lang_code_to_token", None)
-    if not codes or not hasattr(tokenizer, "set_src_lang_special_tokens"):
+    if not hasattr(tokenizer, "set_src_lang_special_tokens"):
         return
+    codes = getattr(tokenizer, "lang_code_to_id", None) or [
+        token for token in tokenizer.get_vocab() if NLLB_CODE.fullmatch(token)
+    ]
     own = tokenizer.src_lang
     for code in codes:
         tokenizer.src_lang = code

@@ -11,6 +11,7 @@ import sentencepiece
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, M2M100Tokenizer, MarianTokenizer
 
+from layers.compiler.generation_info import language_prefixes
 from layers.compiler.tokenizer import TARGET_TOKENIZER, convert
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +93,10 @@ def test_m2m100_reads_and_writes_as_transformers_does(kind: str, tmp_path: Path)
     reference = AutoTokenizer.from_pretrained(saved)
     written = Tokenizer.from_file(str(output / "tokenizer.json"))
     assert written.token_to_id("__fr__") == reference.get_lang_id("fr")
+    prefixes = dict(language_prefixes(reference))
+    assert prefixes["source:de"] == prefixes["target:de"] == (reference.get_lang_id("de"),)
+    assert prefixes["target:fr"] == (reference.get_lang_id("fr"),)
+    assert len(prefixes) == 2 * 100
     for text in lines("debian-summarizer")[:100]:
         ids = reference(text)["input_ids"]
         assert written.encode(text).ids == ids
