@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,19 @@ def _checkpoint(name: str) -> None:
     model.save_pretrained(directory)
     source = ROOT / "examples/models" / TOKENIZERS[name]
     transformers.AutoTokenizer.from_pretrained(source).save_pretrained(directory)
+    _widen(directory / "tokenizer.json", config.vocab_size)
+
+
+def _widen(path: Path, size: int) -> None:
+    """Fill the tokenizer up with words that never occur: CTranslate2 wants as many as the model has rows."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    vocabulary = content["model"]["vocab"]
+    fillers = [f"<filler {index}>" for index in range(len(vocabulary), size)]
+    if isinstance(vocabulary, dict):
+        vocabulary.update({word: len(vocabulary) + index for index, word in enumerate(fillers)})
+    else:
+        vocabulary.extend([word, -1e4] for word in fillers)
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
 def _ctranslate2(name: str) -> None:

@@ -50,6 +50,6 @@ def smooth(calibration: Calibration) -> Mapping[str, Smoothed]:
 
 
 def _divisors(activation_peaks: Floats, weight_peaks: Floats) -> Floats:
-    """At least 1: channels quieter than most keep what they have, or their weights would drown the others' precision."""
+    """At least 1: channels quieter than most stay, or growing their weights would cost the others precision."""
     raw = np.maximum(activation_peaks, SMALLEST) ** STRENGTH / np.maximum(weight_peaks, SMALLEST) ** (1 - STRENGTH)
     return np.maximum(raw / np.median(raw), 1).astype(np.float32)

@@ -1,0 +1,146 @@
+"""Writing 64 tokens: GPT-2 (124M) after 128 and 512 tokens, T5-small from 384, greedy, and T5 with 4 beams.
+
+Cases are MODEL PROMPT TOKENS BEAMS; the contest gives whole calls, and a token's time is the difference between a call
+for 64 tokens and a call for one, over 63.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from benchmarks import generator_models as models
+from benchmarks.contest import Worker, hold, serve
+
+THREADS = 2
+CASES = (
+    "gpt2 128 1 1",
+    "gpt2 128 64 1",
+    "gpt2 512 1 1",
+    "gpt2 512 64 1",
+    "t5-small 384 64 1",
+    "t5-small 384 64 4",
+)
+ROUNDS = 5
+Loaded = tuple[Callable[[str], Any], dict[str, Any]]
+
+
+def parse(case: str) -> tuple[str, int, int, int]:
+    """Model, prompt tokens, new tokens, beams."""
+    name, *numbers = case.split()
+    prompt, new, beams = (int(number) for number in numbers)
+    return name, prompt, new, beams
+
+
+def prompt_ids(length: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Token ids that are no special ones; the same for every contender."""
+    return np.random.default_rng(0).integers(10, 8000, size=length).astype(np.int64)
+
+
+def hundredfold() -> Loaded:
+    """The artifacts' own loop, prefix reuse off: every call computes its whole prompt."""
+    from layers.runtime.generation.engine import GenerationEngine, Prompt
+    from layers.runtime.generation.options import DecodingOptions
+
+    engines = {
+        name: GenerationEngine.load(models.directory(name), threads=THREADS, prefix_cache_bytes=0)
+        for name in models.TASKS
+    }
+
+    def call(case: str) -> Any:
+        name, prompt, new, beams = parse(case)
+        ids = prompt_ids(prompt)
+        given = Prompt(ids) if name == "gpt2" else Prompt(np.zeros(1, np.int64), ids)
+        options = DecodingOptions(max_new_tokens=new, num_beams=beams)
+        return [event.token for event in engines[name].generate([given], [options])[0][0].events]
+
+    return call, {name: engine.variant.name for name, engine in engines.items()}
+
+
+def transformers_generate(dtype: str, *, cache: bool) -> Loaded:
+    """transformers' generate on torch."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    torch.set_num_threads(THREADS)
+    kinds = {"gpt2": AutoModelForCausalLM, "t5-small": AutoModelForSeq2SeqLM}
+    loaded = {
+        name: kind.from_pretrained(models.CHECKPOINTS / name, dtype=getattr(torch, dtype)).eval()
+        for name, kind in kinds.items()
+    }
+
+    def call(case: str) -> Any:
+        name, prompt, new, beams = parse(case)
+        ids = torch.from_numpy(prompt_ids(prompt))[None]
+        with torch.inference_mode():
+            return loaded[name].generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=new,
+                min_new_tokens=new,
+                do_sample=False,
+                num_beams=beams,
+                use_cache=cache,
+                pad_token_id=0,
+            )
+
+    return call, {"torch": torch.__version__}
+
+
+def ctranslate2_int8() -> Loaded:
+    """CTranslate2's generator and translator, int8."""
+    import ctranslate2
+    from tokenizers import Tokenizer
+
+    options = {"compute_type": "int8", "intra_threads": THREADS, "inter_threads": 1}
+    generator = ctranslate2.Generator(str(models.CTRANSLATE2 / "gpt2"), **options)
+    translator = ctranslate2.Translator(str(models.CTRANSLATE2 / "t5-small"), **options)
+    words = {name: Tokenizer.from_file(str(models.CHECKPOINTS / name / "tokenizer.json")) for name in models.TASKS}
+
+    def call(case: str) -> Any:
+        name, prompt, new, beams = parse(case)
+        tokens = [words[name].id_to_token(int(i)) for i in prompt_ids(prompt)]
+        if name == "gpt2":
+            return generator.generate_batch(
+                [tokens],
+                max_length=new,
+                min_length=new,
+                beam_size=beams,
+                include_prompt_in_result=False,
+                sampling_topk=1,
+            )
+        return translator.translate_batch(
+            [tokens], max_decoding_length=new, min_decoding_length=new, beam_size=beams, max_input_length=0
+        )
+
+    return call, {"ctranslate2": ctranslate2.__version__}
+
+
+CONTENDERS: dict[str, Callable[[], Loaded]] = {
+    "transformers fp32, no cache": lambda: transformers_generate("float32", cache=False),
+    "transformers fp32, cache": lambda: transformers_generate("float32", cache=True),
+    "transformers bf16, cache": lambda: transformers_generate("bfloat16", cache=True),
+    "CTranslate2 int8": ctranslate2_int8,
+    "hundredfold int8": hundredfold,
+}
+
+
+def run(say: Callable[..., None]) -> dict[str, Any]:
+    """Prepare, hold the contest, give its standings."""
+    for name in models.TASKS:
+        models.prepare(name, say)
+    workers = [Worker(name, __name__, [], THREADS) for name in CONTENDERS]
+    try:
+        standings = hold(workers, CASES, say, rounds=ROUNDS)
+    finally:
+        for worker in workers:
+            worker.close()
+    return {"cases": CASES, "threads": THREADS, "standings": [asdict(standing) for standing in standings]}
+
+
+if __name__ == "__main__":
+    serve(CONTENDERS, sys.argv[1], sys.argv[2:])
