@@ -46,7 +46,8 @@ def _renumbered(
 
     class Renumbering(SpmConverter):  # type: ignore[misc]
         def tokenizer(self, proto: Any) -> Tokenizer:
-            if proto.trainer_spec.model_type == BPE:
+            algorithm = proto.trainer_spec.model_type
+            if algorithm == BPE:
                 ranked = {piece.piece: piece.score for piece in proto.pieces}
                 merges = generate_merges({piece: number for number, piece in enumerate(ranked)}, ranked)
                 known = [pair for pair in merges if {*pair, "".join(pair)} <= vocabulary.keys()]
