@@ -18,7 +18,7 @@ from typing import Any
 ROUNDS = 12
 # Calls per turn: enough that a turn lasts at least this long, so that waking up does not count.
 SECONDS_PER_TURN = 0.15
-# A contender that has had this long on a case and at least three calls sits the remaining rounds out.
+# A contender that has had this long on a case and at least two calls sits the remaining rounds out.
 SECONDS_PER_CASE = 40.0
 
 
@@ -107,7 +107,7 @@ def hold(workers: Sequence[Worker], cases: Sequence[str], say: Any, rounds: int 
         for _ in range(rounds):
             for worker in workers:
                 had = times.setdefault((worker.name, case), [])
-                if len(had) < 3 or sum(had) < SECONDS_PER_CASE * 1e3:
+                if len(had) < 2 or sum(had) < SECONDS_PER_CASE * 1e3:
                     had.extend(worker.call(case, counts[worker.name]))
         say(case, {worker.name: _median(times.get((worker.name, case), [])) for worker in workers})
     return [

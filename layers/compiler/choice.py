@@ -43,14 +43,14 @@ def choose(
 
 
 def _best_timed(variants: list[Variant], threads: str) -> Variant:
-    """The fastest, with a handicap for what must run one text a call; among equals the one that lost least."""
+    """The fastest, with a handicap for what must run one text a call; among equals one that can be batched, then the one that lost least."""
     means = {
         variant.name: geometric_mean(variant.latency_ms[threads]) * (1 if variant.row_independent else COMPANY_HANDICAP)
         for variant in variants
     }
     bar = min(means.values()) * (1 + TIMING_NOISE)
     tied = [variant for variant in variants if means[variant.name] <= bar]
-    return min(tied, key=lambda variant: (variant.verdict.drop, means[variant.name]))
+    return min(tied, key=lambda variant: (not variant.row_independent, variant.verdict.drop, means[variant.name]))
 
 
 def _explain(spec: ModelSpec, variants: list[Variant], target: InstructionSet) -> str:
