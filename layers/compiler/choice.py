@@ -14,7 +14,7 @@ from layers.errors import GateError
 TIMING_NOISE = 0.05
 # Latencies are of one text. A variant whose rows depend on each other gets no batches, no prefix reuse and no cached
 # answers, so it has to be this much faster to be worth it.
-COMPANY_HANDICAP = 1.25
+COMPANY_HANDICAP = 1.5
 
 
 def choose(
@@ -43,7 +43,7 @@ def choose(
 
 
 def _best_timed(variants: list[Variant], threads: str) -> Variant:
-    """The fastest, with a handicap for what must run one text a call; among equals one that can be batched, then the one that lost least."""
+    """The fastest, with a handicap for what runs one text a call; among equals that decides, then what was lost."""
     means = {
         variant.name: geometric_mean(variant.latency_ms[threads]) * (1 if variant.row_independent else COMPANY_HANDICAP)
         for variant in variants

@@ -36,5 +36,7 @@ def prediction_answer(prediction: Prediction, started: float) -> Response:
     }
     if prediction.truncated_tokens:
         headers["x-truncated-tokens"] = str(prediction.truncated_tokens)
+    if prediction.generated_tokens:
+        headers["x-generated-tokens"] = str(prediction.generated_tokens)
     response.headers.update(headers)
     return response

@@ -10,6 +10,7 @@ from importlib.metadata import version as installed_version
 from typing import Any
 
 from layers.errors import InputError
+from layers.runtime.generation.engine import GENERATIVE_TASKS
 from layers.runtime.predictor import Predictor
 from layers.runtime.settings import Settings
 
@@ -60,7 +61,8 @@ class Models:
             "max_batch_tokens": self.settings.max_batch_tokens,
             "max_batch_requests": None,
             "max_client_batch_size": self.settings.max_batch_size,
-            "auto_truncate": True,
+            # A prompt that is too long is refused: what is cut from its end or its beginning changes what follows.
+            "auto_truncate": manifest.task not in GENERATIVE_TASKS,
             "tokenization_workers": 1,
             "version": _version(),
             "sha": None,
@@ -85,6 +87,8 @@ def _model_type(predictor: Predictor) -> dict[str, Any]:
         id2label = {str(index): label for index, label in enumerate(manifest.labels)}
         label2id = {label: index for index, label in enumerate(manifest.labels)}
         return {"classifier": {"id2label": id2label, "label2id": label2id}}
+    if manifest.task in GENERATIVE_TASKS:
+        return {"generation": {"task": manifest.task}}
     return {"embedding": {"pooling": manifest.pooling.mode if manifest.pooling else "mean"}}
 
 
