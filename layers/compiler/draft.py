@@ -56,7 +56,9 @@ class Draft:
         files: dict[str, str | None] = {}
         for part, (model, _) in self.recipe.graphs(plan).items():
             prefix = "" if part == "model" else f"{part}_"
-            files[f"{prefix}file"], files[f"{prefix}weights_file"] = save(model, self.directory, plan.name, part)
+            # An encoder and its decoder read one table of embeddings.
+            saved = save(model, self.directory, plan.name, part, beside=files.get("file"))
+            files[f"{prefix}file"], files[f"{prefix}weights_file"] = saved
             nodes += Counter(count_operators(model))
         self.variants[plan.name] = Variant(
             name=plan.name,

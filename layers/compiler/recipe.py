@@ -148,16 +148,37 @@ def open_generator(directory: Path, task: str, architecture: Generator, config: 
     return GenerativeRecipe(open_checkpoint(directory, architecture.prefix), architecture, config, task)
 
 
-def save(model: ir.Model, directory: Path, name: str, part: str = "model") -> tuple[str, str | None]:
-    """Write `PART.NAME.onnx` and, where there are large tensors, `PART.NAME.data`; gives both file names."""
+def save(
+    model: ir.Model, directory: Path, name: str, part: str = "model", beside: str | None = None
+) -> tuple[str, str | None]:
+    """Write `PART.NAME.onnx` and, where there are large tensors, `PART.NAME.data`; gives both file names.
+
+    Tensors that the graph `beside`, already written, has under the same name are read from its data.
+    """
     graph, data = f"{part}.{name}.onnx", f"{part}.{name}.data"
-    ir.save(
-        model,
-        directory / graph,
-        external_data=data,
-        size_threshold_bytes=INLINE_BYTES,
+    written = _external_tensors(directory / beside) if beside else {}
+    large = [value for value in model.graph.initializers.values() if _bytes_of(value) > INLINE_BYTES]
+    own = [value for value in large if value.name not in written]
+    for value in large:
+        value.const_value = written.get(str(value.name), value.const_value)
+    tensors = ir.external_data.convert_tensors_to_external(
+        [value.const_value for value in own if value.const_value is not None],
+        directory,
+        data,
         alignment=PAGE,
         align_threshold=PAGE,
         max_workers=2,
     )
-    return graph, data if (directory / data).is_file() else None
+    for value, tensor in zip(own, tensors, strict=True):
+        value.const_value = tensor
+    ir.save(model, directory / graph)
+    return graph, data if own else None
+
+
+def _external_tensors(graph: Path) -> dict[str, ir.ExternalTensor]:
+    values = ir.load(graph).graph.initializers.values()
+    return {str(v.name): v.const_value for v in values if isinstance(v.const_value, ir.ExternalTensor)}
+
+
+def _bytes_of(value: ir.Value) -> int:
+    return value.const_value.nbytes if value.const_value is not None else 0

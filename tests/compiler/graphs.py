@@ -22,10 +22,10 @@ def session_of(recipe: Recipe, plan: Plan, directory: Path) -> ort.InferenceSess
 def sessions_of(recipe: Recipe | GenerativeRecipe, plan: Plan, directory: Path) -> dict[str, ort.InferenceSession]:
     """Write every graph of the plan and open them, by part."""
     directory.mkdir(parents=True, exist_ok=True)
-    graphs = recipe.graphs(plan)
-    return {
-        part: open_graph(directory / save(model, directory, plan.name, part)[0]) for part, (model, _) in graphs.items()
-    }
+    files: dict[str, str] = {}
+    for part, (model, _) in recipe.graphs(plan).items():
+        files[part], _ = save(model, directory, plan.name, part, beside=files.get("model"))
+    return {part: open_graph(directory / file) for part, file in files.items()}
 
 
 def open_graph(path: Path) -> ort.InferenceSession:

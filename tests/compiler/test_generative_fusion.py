@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 
 from layers.compiler.net import count_operators
 from layers.compiler.plan import FP32
 from layers.compiler.recipe import open_recipe
 from tests.compiler.generators import DECODER_SIZES, SEQ2SEQ_SIZES, SIZES, Writer
+from tests.compiler.graphs import sessions_of
 
 LAYERS = 4
 # Projections of a layer: query, key, value, output, and two or three of the feed-forward; and the vocabulary's.
@@ -96,6 +98,21 @@ def test_every_matrix_is_a_site(family: str, generator: Callable[[Writer], Path]
     }
     assert matrices
     assert matrices <= {site.key.split("[")[0] for net in nets for site in net.sites.values()}
+
+
+@pytest.mark.parametrize("family", ["t5", "bart", "m2m_100"])
+def test_an_encoder_and_its_decoder_read_one_table(
+    family: str, generator: Callable[[Writer], Path], tmp_path: Path
+) -> None:
+    recipe = open_recipe(generator(Writer(family)), Writer(family).task)
+    sessions_of(recipe, FP32, tmp_path)
+    initializers = onnx.load(tmp_path / "encoder.fp32.onnx", load_external_data=False).graph.initializer
+    places = {each.name: {entry.key: entry.value for entry in each.external_data} for each in initializers}
+    tables = [place["location"] for name, place in places.items() if name.endswith("shared.weight")]
+    assert tables == ["model.fp32.data"]
+    assert {place["location"] for place in places.values() if place} == {"model.fp32.data", "encoder.fp32.data"}
+    bytes_written = sum(path.stat().st_size for path in tmp_path.glob("*.data"))
+    assert bytes_written < recipe.checkpoint.weight_files[0].stat().st_size + 4096 * len(recipe.checkpoint.tensors)
 
 
 def test_every_family_is_counted() -> None:
