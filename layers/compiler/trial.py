@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from layers.artifact import Variant, Verdict
+from layers.artifact import INSTRUCTION_SETS, InstructionSet, Variant, Verdict
 from layers.compiler.calibration import Calibration
 from layers.compiler.draft import Draft
 from layers.compiler.plan import Plan
@@ -37,20 +37,20 @@ def judge(draft: Draft, plan: Plan, jury: Panel) -> Variant:
 
 
 def try_all(draft: Draft, plans: Sequence[Plan], jury: Panel, calibration: Calibration | None, say: Say) -> None:
-    """Judge every plan, then help those that failed, fastest form first, until the budget is spent."""
-    failed = []
+    """Judge every plan; while some instruction set has nothing to run, help those that failed, fastest form first.
+
+    Where another form passed whole, a mended one has not been the fastest: its fp32 layers cost more than that form.
+    """
     for plan in plans:
-        variant = judge(draft, plan, jury)
-        say(describe(variant))
-        if not variant.verdict.passed:
-            failed.append(plan)
-    if not failed or calibration is None:
+        say(describe(judge(draft, plan, jury)))
+    failed = [plan for plan in plans if not draft.variants[plan.name].verdict.passed]
+    if calibration is None or not _unserved(draft, plans):
         return
     harmed = calibration.most_harmed(draft.recipe.checkpoint, bits=8)
     budget = RESCUE_PASSES
     for plan in sorted(failed, key=lambda plan: PREFERENCE.index(plan.name)):
         for helped in _helped(plan, harmed):
-            if budget == 0:
+            if budget == 0 or not _unserved(draft, plans):
                 return
             budget -= 1
             variant = judge(draft, helped, jury)
@@ -67,6 +67,16 @@ def describe(variant: Variant) -> str:
         f"{variant.name}: {verdict.metric} {verdict.value:.4f} against {verdict.reference:.4f}, "
         f"drop {verdict.drop:+.2%}{doubt}, {'passed' if verdict.passed else 'failed'}"
     )
+
+
+def _unserved(draft: Draft, plans: Sequence[Plan]) -> set[InstructionSet]:
+    """Instruction sets of the target for which none of the plans passed with rows that can be batched."""
+    served: set[InstructionSet] = set()
+    for plan in plans:
+        variant = draft.variants[plan.name]
+        if variant.verdict.passed and variant.row_independent:
+            served.update(variant.exact_on)
+    return set(INSTRUCTION_SETS[draft.target]) - served
 
 
 def _helped(plan: Plan, harmed: Sequence[str]) -> Iterator[Plan]:

@@ -147,13 +147,24 @@ def test_auto_ships_fp32_when_nothing_else_passes(build_sections: BuildSections,
 
 
 def test_layers_that_hurt_are_kept_in_fp32_until_it_passes(build_sections: BuildSections, tmp_path: Path) -> None:
-    plain = build_sections(tmp_path / "plain", gate={"metric": "logit_error", "max_drop": 1.0})
-    bar = plain.manifest.variant("int8-static").verdict.value * 0.9
-    helped = build_sections(tmp_path / "helped", gate={"metric": "logit_error", "max_drop": bar})
-    static = helped.manifest.variant("int8-static")
-    assert static.verdict.passed
-    assert static.kept_fp32
-    assert static.fused_nodes["FusedMatMul"] > plain.manifest.variant("int8-static").fused_nodes["FusedMatMul"]
+    plain = build_sections(tmp_path / "plain", gate={"metric": "logit_error", "max_drop": 1.0}).manifest
+    batched = [v.verdict.value for v in plain.variants if v.precision == "int8" and v.row_independent]
+    bar = min(batched) * 0.95
+    helped = build_sections(tmp_path / "helped", gate={"metric": "logit_error", "max_drop": bar}).manifest
+    kept = {variant.name: variant for variant in helped.variants if variant.kept_fp32}
+    assert kept, "nothing was helped"
+    for name, variant in kept.items():
+        whole = plain.variant(name)
+        assert variant.verdict.value < whole.verdict.value
+        assert variant.fused_nodes["FusedMatMul"] > whole.fused_nodes["FusedMatMul"]
+
+
+def test_nothing_is_mended_where_another_form_passed_whole(build_sections: BuildSections, tmp_path: Path) -> None:
+    plain = build_sections(tmp_path / "plain", gate={"metric": "logit_error", "max_drop": 1.0}).manifest
+    bar = plain.variant("int8-row-7bit").verdict.value * 1.01
+    judged = build_sections(tmp_path / "judged", gate={"metric": "logit_error", "max_drop": bar}).manifest
+    assert not all(variant.verdict.passed for variant in judged.variants)
+    assert not any(variant.kept_fp32 for variant in judged.variants)
 
 
 def test_arm64_is_chosen_without_pretending_to_have_timed_it(build_sections: BuildSections, tmp_path: Path) -> None:
