@@ -115,5 +115,5 @@ def open_graph(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     # Several variants are open at once; pools that spin would take each other's time.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.dynamic_block_base", "4")
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
