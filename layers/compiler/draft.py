@@ -89,7 +89,7 @@ class Draft:
     def open(self, name: str, threads: int | None = None) -> Engine:
         """Open one variant through the runtime."""
         self.manifest(chosen={}, goldens=(), parity="").write(self.directory)
-        return Engine.load(self.directory, variant=name, threads=threads)
+        return Engine.load(self.directory, variant=name, threads=threads, alone=False)
 
     def open_generative(self, name: str, threads: int) -> GenerativeSession:
         """Open one variant of a model that writes text."""

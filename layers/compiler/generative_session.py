@@ -114,6 +114,7 @@ def open_graph(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Several variants are open at once; pools that spin would take each other's time.
     options.add_session_config_entry("session.dynamic_block_base", "4")
+    # Several variants are open at once; pools that spin would take each other's time.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -30,6 +30,7 @@ class LoadOptions(TypedDict, total=False):
     variant: str | None
     threads: int | None
     verify_weights: bool
+    alone: bool
     encoding_cache_bytes: int
     max_batch_tokens: int
 
@@ -72,12 +73,14 @@ class Engine:
         variant: str | None = None,
         threads: int | None = None,
         verify_weights: bool = False,
+        alone: bool = True,
         encoding_cache_bytes: int = DEFAULT_CACHE_BYTES,
         max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
     ) -> Engine:
         """Open an artifact: the variant named, or the one chosen for the CPU this runs on.
 
-        `threads` defaults to what the CPU share of this environment allows. Raises ArtifactError when a
+        `threads` defaults to what the CPU share of this environment allows; `alone` is false when the process holds
+        other sessions, which idle threads would then take turns with. Raises ArtifactError when a
         file is missing or altered, or nothing in the artifact is meant for this machine.
         """
         manifest = Manifest.read(directory)
@@ -89,7 +92,7 @@ class Engine:
         threads = threads or thread_count()
         # Opening a session holds no lock of the interpreter, so the tokenizer is read meanwhile.
         with ThreadPoolExecutor(1) as beside:
-            opening = beside.submit(open_session, directory / chosen.file, threads)
+            opening = beside.submit(open_session, directory / chosen.file, threads, alone=alone)
             tokenizer = TextTokenizer.load(directory / TOKENIZER, manifest.limits.max_tokens, encoding_cache_bytes)
             session = opening.result()
         return cls(manifest, chosen, tokenizer, session, threads=threads, max_batch_tokens=max_batch_tokens)
@@ -156,7 +159,7 @@ def _pad(batch: Sequence[Encoding], pad_id: int) -> dict[str, Array]:
     return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
 
 
-def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def open_session(path: Path, threads: int, *, alone: bool = True) -> onnxruntime.InferenceSession:
     """Open a graph as the build left it. Raises ArtifactError when onnxruntime cannot."""
     options = onnxruntime.SessionOptions()
     # The build has optimized the graph; doing it again costs start-up time and may undo its choices.
@@ -165,9 +168,12 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Work is handed out in shrinking blocks, so that a thread which the host held up delays less. Threads may spin
-    # between runs for onnxruntime's usual moment: told to stop at once, BERT-base at 128 tokens took 69 ms, not 46.
+    # Work is handed out in shrinking blocks, so that a thread which the host held up delays less.
     options.add_session_config_entry("session.dynamic_block_base", "4")
+    if not alone:
+        # Otherwise threads spin for a moment after a run. Between the runs of one session that pays (BERT-base at 128
+        # tokens: 46 ms, and 69 with threads that stop at once); between those of several it takes their time.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no public base

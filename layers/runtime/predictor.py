@@ -117,6 +117,7 @@ def load_predictors(artifact_dir: Path, **options: Unpack[GenerationLoadOptions]
             f"{artifact_dir}: got neither {MANIFEST} nor folders that hold one. "
             "Build a model first: python build_artifacts.py MODEL"
         )
+    options = {"alone": len(directories) == 1, **options}
     predictors: dict[str, Predictor] = {}
     for directory in directories:
         predictor = Predictor.load(directory, **options)

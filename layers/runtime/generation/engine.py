@@ -134,6 +134,7 @@ class GenerationEngine:
         variant: str | None = None,
         threads: int | None = None,
         verify_weights: bool = False,
+        alone: bool = True,
         encoding_cache_bytes: int = DEFAULT_CACHE_BYTES,
         max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
         kv_cache_bytes: int = DEFAULT_KV_CACHE_BYTES,
@@ -156,8 +157,10 @@ class GenerationEngine:
         threads = threads or thread_count()
         # Opening a session holds no lock of the interpreter, so everything else is read meanwhile.
         with ThreadPoolExecutor(2) as beside:
-            opening = beside.submit(open_session, directory / chosen.file, threads)
-            encoder = chosen.encoder_file and beside.submit(open_session, directory / chosen.encoder_file, threads)
+            opening = beside.submit(open_session, directory / chosen.file, threads, alone=alone)
+            encoder = chosen.encoder_file and beside.submit(
+                open_session, directory / chosen.encoder_file, threads, alone=alone
+            )
             limit = generation.source_max_tokens or manifest.limits.max_tokens
             tokenizer = TextTokenizer.load(directory / TOKENIZER, limit, encoding_cache_bytes)
             detokenizer = (
