@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import encoder_models
 from benchmarks.example_artifacts import ROOT, prepare
 
-RUNS = 9
+RUNS = 7
 EVENT = ROOT / "examples/events/classify.json"
 # What a container with torch does in the same place: import, load, answer one text.
 TORCH = """

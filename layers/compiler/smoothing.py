@@ -1,7 +1,7 @@
 """SmoothQuant (arxiv.org/abs/2211.10438): outlier channels of activations are scaled down, their weights up.
 
 A post-norm encoder adds a norm's output to its residual, so the scaling cannot hide in the norm; it costs one Mul per
-tensor that projections read, about half of what per-row ranges cost.
+tensor that projections read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from layers.compiler.calibration import Calibration
 from layers.compiler.quantization import ActivationRange, Floats
 
-# How much of an outlier moves into the weights. On MiniLM, 1 - cosine was 0.64% without, 0.83% at 0.5, 0.32% at 0.7.
+# How much of an outlier moves into the weights. On MiniLM, 1 - cosine was 0.63% without, 0.52% at 0.5, 0.29% at 0.7.
 STRENGTH = 0.7
 SMALLEST = 1e-5
 
