@@ -11,8 +11,8 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from time import sleep
 from typing import Any
 
@@ -125,6 +125,19 @@ def hold(workers: Sequence[Worker], cases: Sequence[str], say: Any, rounds: int 
         )
         for worker in workers
     ]
+
+
+def hold_between(
+    names: Iterable[str], module: str, cases: Sequence[str], threads: int, say: Any, rounds: int = ROUNDS
+) -> dict[str, Any]:
+    """Start every contender of `module`, hold the contest, end them; the standings as JSON has them."""
+    workers = [Worker(name, module, [], threads) for name in names]
+    try:
+        standings = hold(workers, cases, say, rounds)
+    finally:
+        for worker in workers:
+            worker.close()
+    return {"cases": cases, "threads": threads, "standings": [asdict(standing) for standing in standings]}
 
 
 def _result(times: Sequence[float]) -> Result:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import encoder_models
-from benchmarks.contest import Worker, hold, serve
+from benchmarks.contest import hold_between, serve
 
 CASES = ("8", "32", "128", "384")
 THREADS = 2
@@ -92,13 +91,7 @@ CONTENDERS: dict[str, Callable[[], Loaded]] = {
 def run(say: Callable[[str], None]) -> dict[str, Any]:
     """Prepare, hold the contest, give its standings."""
     encoder_models.prepare(say)
-    workers = [Worker(name, __name__, [], THREADS) for name in CONTENDERS]
-    try:
-        standings = hold(workers, CASES, lambda case, medians: say(f"{case} tokens: {medians}"))
-    finally:
-        for worker in workers:
-            worker.close()
-    return {"cases": CASES, "threads": THREADS, "standings": [asdict(standing) for standing in standings]}
+    return hold_between(CONTENDERS, __name__, CASES, THREADS, lambda case, medians: say(f"{case} tokens: {medians}"))
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from benchmarks import generator_models as models
-from benchmarks.contest import Worker, hold, serve
+from benchmarks.contest import hold_between, serve
 
 THREADS = 2
 CASES = (
@@ -133,13 +132,7 @@ def run(say: Callable[..., None]) -> dict[str, Any]:
     """Prepare, hold the contest, give its standings."""
     for name in models.TASKS:
         models.prepare(name, say)
-    workers = [Worker(name, __name__, [], THREADS) for name in CONTENDERS]
-    try:
-        standings = hold(workers, CASES, say, rounds=ROUNDS)
-    finally:
-        for worker in workers:
-            worker.close()
-    return {"cases": CASES, "threads": THREADS, "standings": [asdict(standing) for standing in standings]}
+    return hold_between(CONTENDERS, __name__, CASES, THREADS, say, ROUNDS)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.contest import Worker, hold, serve
+from benchmarks.contest import hold_between, serve
 
 CASES = ("1", "8", "32", "128", "384")
 THREADS = 2
@@ -156,13 +155,7 @@ def load(name: str) -> tuple[Callable[[str], Any], dict[str, Any]]:
 
 def run(say: Callable[..., None]) -> dict[str, Any]:
     """Hold the contest and give its standings."""
-    workers = [Worker(name, __name__, [], THREADS) for name in FORMS]
-    try:
-        standings = hold(workers, CASES, say, rounds=ROUNDS)
-    finally:
-        for worker in workers:
-            worker.close()
-    return {"cases": CASES, "threads": THREADS, "standings": [asdict(standing) for standing in standings]}
+    return hold_between(FORMS, __name__, CASES, THREADS, say, ROUNDS)
 
 
 if __name__ == "__main__":

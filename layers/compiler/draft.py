@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from layers.artifact import (
-    INSTRUCTION_SETS,
     SCHEMA_VERSION,
     TOKENIZER,
     FileRecord,
@@ -139,8 +138,3 @@ class Draft:
         beside = [name for name in (GENERATION, TARGET_TOKENIZER) if (self.directory / name).is_file()]
         names = [TOKENIZER, *beside, *(name for variant in self.variants.values() for name in variant.files)]
         return {name: record_file(self.directory / name) for name in names}
-
-
-def instruction_sets(target: str) -> tuple[InstructionSet, ...]:
-    """The instruction sets a target's machines may have."""
-    return INSTRUCTION_SETS[target]
