@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -34,11 +34,6 @@ class Prediction:
     inference_ms: float
     postprocessing_ms: float
     generated_tokens: int = 0
-
-    def only_value(self) -> Prediction:
-        """The same, with the one element of its answer as the answer."""
-        [value] = self.value
-        return replace(self, value=value)
 
 
 @dataclass(frozen=True, slots=True)

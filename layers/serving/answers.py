@@ -21,9 +21,9 @@ def json_answer(value: Any) -> Response:
     return Response(body, media_type="application/json")
 
 
-def prediction_answer(prediction: Prediction, started: float) -> Response:
-    """The value, with TEI's headers; times in milliseconds since `started`, a `perf_counter` reading."""
-    response = json_answer(prediction.value)
+def prediction_answer(value: Any, prediction: Prediction, started: float) -> Response:
+    """A prediction's answer, with TEI's headers; times in milliseconds since `started`, a `perf_counter` reading."""
+    response = json_answer(value)
     total = 1000 * (perf_counter() - started)
     headers = {
         "x-compute-type": "cpu",

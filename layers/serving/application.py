@@ -8,6 +8,7 @@ from fastapi import FastAPI, Response
 
 from layers.runtime.predictor import Predictor
 from layers.runtime.settings import Settings
+from layers.serving.answering import Answering
 from layers.serving.answers import json_answer
 from layers.serving.failures import install_failures
 from layers.serving.hub_routes import hub_routes
@@ -17,7 +18,7 @@ from layers.serving.tei_routes import tei_routes
 
 def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastAPI:
     """Serve loaded predictors, each by its name and the only one also at `/`."""
-    models = Models(predictors, settings)
+    models, answering = Models(predictors, settings), Answering(settings)
     # A redirect to or from a trailing slash would send the client to a host only the gateway knows.
     app = FastAPI(title="Hundredfold", redirect_slashes=False)
     install_failures(app)
@@ -40,6 +41,6 @@ def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastA
         """What the model is and what it takes."""
         return json_answer(models.describe_all())
 
-    app.include_router(hub_routes(models))
-    app.include_router(tei_routes(models))
+    app.include_router(hub_routes(models, answering))
+    app.include_router(tei_routes(models, answering))
     return app

@@ -14,10 +14,14 @@ from layers.runtime.tasks.task import kind, shown
 
 @dataclass(frozen=True, slots=True)
 class TaskBody:
-    """What the Inference API's clients send: the inputs, and the parameters from wherever they stood."""
+    """What the Inference API's clients send: the inputs, and the parameters from wherever they stood.
+
+    `use_cache` is false where `options` or the header `x-use-cache` say so.
+    """
 
     inputs: Any
     parameters: dict[str, Any]
+    use_cache: bool = True
 
 
 async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
@@ -36,10 +40,16 @@ async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
     return content
 
 
-def read_task_body(content: dict[str, Any]) -> TaskBody:
+async def read_task(request: Request, max_bytes: int) -> TaskBody:
+    """A request of the Inference API or of TEI, body and headers. Raises InputError as its parts."""
+    return read_task_body(await read_json(request, max_bytes), request.headers.get("x-use-cache"))
+
+
+def read_task_body(content: dict[str, Any], use_cache_header: str | None = None) -> TaskBody:
     """Take apart {"inputs", "parameters"?, ...}; parameters may also stand at the root, as TEI's do.
 
-    `options` of the older Inference API is accepted and ignored. Raises InputError (422).
+    Of `options`, which the older Inference API had, `use_cache` holds and stands before its header; the others are
+    accepted and ignored. Raises InputError (422).
     """
     if "inputs" not in content:
         raise InputError(f"body: got the keys {shown(list(content))}, expected inputs.")
@@ -53,7 +63,19 @@ def read_task_body(content: dict[str, Any]) -> TaskBody:
     twice = at_root.keys() & (parameters or {}).keys()
     if twice:
         raise InputError(f"parameter {shown(min(twice))} is given twice: at the root and in parameters.")
-    return TaskBody(content["inputs"], {**at_root, **(parameters or {})})
+    use_cache = (options or {}).get("use_cache", _read_flag("x-use-cache", use_cache_header))
+    if not isinstance(use_cache, bool):
+        raise InputError(f"options.use_cache: got {kind(use_cache)}, expected a boolean.")
+    return TaskBody(content["inputs"], {**at_root, **(parameters or {})}, use_cache)
+
+
+def _read_flag(name: str, value: str | None) -> bool:
+    """A header that is true unless it says otherwise."""
+    flags = {"true": True, "1": True, "false": False, "0": False}
+    flag = flags.get((value or "true").strip().lower())
+    if flag is None:
+        raise InputError(f"header {name}: got {shown(value)}, expected true or false.")
+    return flag
 
 
 async def _read_within(request: Request, max_bytes: int) -> bytes:

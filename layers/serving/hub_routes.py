@@ -7,27 +7,23 @@ from time import perf_counter
 from fastapi import APIRouter, Request, Response
 
 from layers.runtime.predictor import Predictor
-from layers.serving.answers import json_answer, prediction_answer
-from layers.serving.bodies import read_json, read_task_body
+from layers.serving.answering import Answering, Question
+from layers.serving.answers import json_answer
+from layers.serving.bodies import read_task
 from layers.serving.failures import GuardedRoute
 from layers.serving.models import Models
 from layers.serving.schema import TASK_REQUEST
 
 
-def hub_routes(models: Models) -> APIRouter:
+def hub_routes(models: Models, answering: Answering) -> APIRouter:
     """POST /, /models/NAME and /models/NAME/pipeline/TASK; GET of a model's /info and /health."""
     router = APIRouter(route_class=GuardedRoute)
 
     async def answer(request: Request, predictor: Predictor, task: str | None = None) -> Response:
         started = perf_counter()
-        body = read_task_body(await read_json(request, models.settings.max_body_bytes))
-        prediction = predictor.predict(
-            body.inputs, body.parameters, task=task, max_inputs=models.settings.max_batch_size
-        )
-        return prediction_answer(prediction, started)
+        body = await read_task(request, models.settings.max_body_bytes)
+        return await answering.answer(Question(predictor, body.inputs, body.parameters, task, body.use_cache, started))
 
-    # Endpoints are async and infer in line: handing a request to a thread costs 0.7 ms, and a Lambda
-    # environment has one request at a time.
     @router.post("/", openapi_extra=TASK_REQUEST, response_class=Response)
     async def predict(request: Request) -> Response:
         """Answer with the only model there is."""

@@ -8,9 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from layers.errors import InputError
+from layers.runtime.run import Prediction
 from layers.runtime.tasks.task import kind
-from layers.serving.answers import prediction_answer
-from layers.serving.bodies import read_json, read_task_body
+from layers.serving.answering import Answering, Question
+from layers.serving.bodies import read_task
 from layers.serving.failures import GuardedRoute
 from layers.serving.models import Models
 from layers.serving.schema import EMBED_REQUEST, PREDICT_REQUEST
@@ -18,7 +19,7 @@ from layers.serving.schema import EMBED_REQUEST, PREDICT_REQUEST
 Sequence = str | dict[str, Any]
 
 
-def tei_routes(models: Models) -> APIRouter:
+def tei_routes(models: Models, answering: Answering) -> APIRouter:
     """POST /embed and /predict."""
     router = APIRouter(route_class=GuardedRoute)
 
@@ -26,27 +27,28 @@ def tei_routes(models: Models) -> APIRouter:
     async def embed(request: Request) -> Response:
         """One pooled vector a text, unit length unless `normalize` is false."""
         started = perf_counter()
-        body = read_task_body(await read_json(request, models.settings.max_body_bytes))
-        prediction = models.only("embed").predict(
-            body.inputs, body.parameters, task="embed", max_inputs=models.settings.max_batch_size
-        )
-        return prediction_answer(prediction, started)
+        body = await read_task(request, models.settings.max_body_bytes)
+        model = models.only("embed")
+        return await answering.answer(Question(model, body.inputs, body.parameters, "embed", body.use_cache, started))
 
     @router.post("/predict", openapi_extra=PREDICT_REQUEST, response_class=Response)
     async def predict(request: Request) -> Response:
         """Every label with its score, best first: a list for a text or a pair, a list of lists for several."""
         started = perf_counter()
-        body = read_task_body(await read_json(request, models.settings.max_body_bytes))
+        body = await read_task(request, models.settings.max_body_bytes)
         inputs, is_batch = _read_sequences(body.inputs)
-        prediction = models.only("text-classification").predict(
-            inputs,
-            _as_classification(body.parameters),
-            task="text-classification",
-            max_inputs=models.settings.max_batch_size,
+        model, parameters = models.only("text-classification"), _as_classification(body.parameters)
+        return await answering.answer(
+            Question(model, inputs, parameters, "text-classification", body.use_cache, started),
+            None if is_batch else _only_value,
         )
-        return prediction_answer(prediction if is_batch else prediction.only_value(), started)
 
     return router
+
+
+def _only_value(prediction: Prediction) -> Any:
+    [value] = prediction.value
+    return value
 
 
 def _read_sequences(inputs: Any) -> tuple[list[Sequence], bool]:
