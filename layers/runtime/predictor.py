@@ -24,11 +24,11 @@ class Predictor:
 
     def __init__(self, engine: Engine | GenerationEngine) -> None:
         self.engine = engine
-        self.tasks = tuple(name for name, task in TASKS.items() if engine.manifest.task in task.served_by)
+        self.tasks = tuple(name for name, task in TASKS.items() if task.served_by(engine.manifest))
         if not self.tasks:
             raise ArtifactError(
-                f"{engine.manifest.name}: no task here answers {engine.manifest.task!r}. Expected one of: "
-                f"{', '.join(sorted({name for task in TASKS.values() for name in task.served_by}))}."
+                f"{engine.manifest.name}: no task here answers {engine.manifest.task!r}. "
+                f"Expected one of: {', '.join(TASKS)}."
             )
 
     @classmethod

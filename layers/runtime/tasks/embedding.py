@@ -11,9 +11,9 @@ from pydantic import Field
 from layers.errors import InputError
 from layers.runtime.engine import Array
 from layers.runtime.run import Run
-from layers.runtime.tasks.task import Parameters, Task, read_texts, shown
+from layers.runtime.tasks.task import Parameters, Task, built_for, read_texts, shown
 
-EMBEDDING_TASKS = ("feature-extraction", "sentence-similarity")
+embeds = built_for("feature-extraction", "sentence-similarity")
 
 
 class EmbeddingParameters(Parameters):
@@ -84,4 +84,4 @@ def encode_vectors(vectors: Sequence[Array], options: EmbeddingParameters) -> li
     return [b64encode(vector.astype("<f4").tobytes()).decode("ascii") for vector in vectors]
 
 
-TASK = Task(answer, served_by=EMBEDDING_TASKS)
+TASK = Task(answer, served_by=embeds)

@@ -7,7 +7,7 @@ from typing import Any
 
 from layers.errors import InputError
 from layers.runtime.run import Run
-from layers.runtime.tasks.embedding import EMBEDDING_TASKS, EmbeddingParameters, embed, encode_vectors, with_prompt
+from layers.runtime.tasks.embedding import EmbeddingParameters, embed, embeds, encode_vectors, with_prompt
 from layers.runtime.tasks.task import Task, read_texts
 
 
@@ -36,4 +36,4 @@ def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Any:
     return answers if is_list else answers[0]
 
 
-TASK = Task(answer, served_by=EMBEDDING_TASKS)
+TASK = Task(answer, served_by=embeds)

@@ -7,7 +7,7 @@ from typing import Any
 
 from layers.errors import InputError
 from layers.runtime.run import Run
-from layers.runtime.tasks.embedding import EMBEDDING_TASKS, EmbeddingParameters, embed
+from layers.runtime.tasks.embedding import EmbeddingParameters, embed, embeds
 from layers.runtime.tasks.task import Task, kind
 
 
@@ -35,4 +35,4 @@ def _read(inputs: Any) -> tuple[str, list[str]]:
     return source, sentences
 
 
-TASK = Task(answer, served_by=EMBEDDING_TASKS)
+TASK = Task(answer, served_by=embeds)

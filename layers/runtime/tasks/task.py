@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, TypedDict
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from layers.artifact import Manifest
 from layers.errors import InputError
 from layers.runtime.run import Run, StreamEvent
 from layers.runtime.tokenizer import Direction, Strategy
@@ -15,14 +16,19 @@ from layers.runtime.tokenizer import Direction, Strategy
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`answer(run, inputs, parameters)` gives what JSON can carry; `served_by` are manifests' tasks that can.
+    """`answer(run, inputs, parameters)` gives what JSON can carry; `served_by(manifest)` says whose artifacts can.
 
     `stream` gives the same answer token by token, where there are tokens to give.
     """
 
     answer: Callable[[Run, Any, Mapping[str, Any]], Any]
-    served_by: tuple[str, ...]
+    served_by: Callable[[Manifest], bool]
     stream: Callable[[Run, Any, Mapping[str, Any]], Generator[StreamEvent]] | None = None
+
+
+def built_for(*tasks: str) -> Callable[[Manifest], bool]:
+    """`served_by` of a task that any artifact of these catalogue tasks answers."""
+    return lambda manifest: manifest.task in tasks
 
 
 class Truncation(TypedDict):

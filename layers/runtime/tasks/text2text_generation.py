@@ -7,7 +7,7 @@ from typing import Any
 
 from layers.runtime.run import Run, StreamEvent
 from layers.runtime.tasks import sequence_to_sequence
-from layers.runtime.tasks.task import Task
+from layers.runtime.tasks.task import Task, built_for
 
 NAME = "text2text-generation"
 
@@ -26,4 +26,4 @@ def stream(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Generator[St
     return sequence_to_sequence.stream(run, inputs, wanted, opening)
 
 
-TASK = Task(answer, served_by=(NAME,), stream=stream)
+TASK = Task(answer, served_by=built_for(NAME), stream=stream)

@@ -12,7 +12,7 @@ from layers.artifact import Manifest
 from layers.errors import InputError
 from layers.runtime.engine import Array
 from layers.runtime.run import Run, TextPair
-from layers.runtime.tasks.task import Parameters, Task, kind
+from layers.runtime.tasks.task import Parameters, Task, built_for, kind
 
 Function = Literal["sigmoid", "softmax", "none"]
 
@@ -88,4 +88,4 @@ def _ranking(scores: Array, labels: tuple[str, ...], top_k: int | None) -> list[
     return [{"label": labels[index], "score": values[index]} for index in order]
 
 
-TASK = Task(answer, served_by=("text-classification",))
+TASK = Task(answer, served_by=built_for("text-classification"))

@@ -19,7 +19,7 @@ from layers.runtime.generation.engine import Continuation, Prompt
 from layers.runtime.generation.options import DecodingOptions
 from layers.runtime.run import Run, StreamEvent
 from layers.runtime.tasks.decoding import DecodingParameters, Positive
-from layers.runtime.tasks.task import Task, kind, read_texts
+from layers.runtime.tasks.task import Task, built_for, kind, read_texts
 
 # text-generation-inference's default.
 DEFAULT_NEW_TOKENS = 100
@@ -169,4 +169,4 @@ def _prefill(run: Run, prompt: Prompt) -> list[dict[str, Any]]:
     ]
 
 
-TASK = Task(answer, served_by=("text-generation",), stream=stream)
+TASK = Task(answer, served_by=built_for("text-generation"), stream=stream)

@@ -10,7 +10,7 @@ from layers.generation import Generation
 from layers.runtime.run import Run, StreamEvent
 from layers.runtime.tasks import sequence_to_sequence
 from layers.runtime.tasks.sequence_to_sequence import Opening, SequenceParameters
-from layers.runtime.tasks.task import Task, shown
+from layers.runtime.tasks.task import Task, built_for, shown
 
 
 class TranslationParameters(SequenceParameters):
@@ -52,4 +52,4 @@ def _opening(generation: Generation, wanted: TranslationParameters) -> Opening:
     return "", generation.prefixes[f"source:{source}"], generation.prefixes[f"target:{target}"]
 
 
-TASK = Task(answer, served_by=("translation",), stream=stream)
+TASK = Task(answer, served_by=built_for("translation"), stream=stream)
