@@ -1,0 +1,37 @@
+"""What a plan takes for granted: figures that no artifact holds, each with where it comes from. Printed with a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """Pass others to `plan_model` to see what they change; docs/planner.md explains each."""
+
+    p95_over_p50: float = 3.2
+    """Warm requests: p99 over p50 of `benchmarks events`, taken for p95 because the machines there are shared."""
+    request_overhead_ms: float = 2.3
+    """On one vCPU: HTTP stack and tokenization (`benchmarks events`, MiniLM: 1.2), runtime interface client (1.1)."""
+    init_ms: float = 720.0
+    """Process start to first answer of a small model, without the model's part (`benchmarks cold_start`)."""
+    init_ms_per_mib: float = 1.4
+    """What each MiB of weights adds to it (`benchmarks cold_start`, the same three models, warm page cache)."""
+    sandbox_ms: float = 500.0
+    """A new Lambda environment with its image, before the process starts. Not measured: it needs an account."""
+    restore_ms: float = 1000.0
+    """SnapStart's restore. AWS promises "as low as sub-second"; not measured: it needs an account."""
+    idle_seconds: float = 300.0
+    """How long an unused Lambda environment lives. AWS promises nothing; 5 minutes is at the short end of reports."""
+    concurrency_z: float = 3.0
+    """Concurrency is planned for the mean plus this many standard deviations of a Poisson number of requests."""
+    account_concurrency: int = 1000
+    """AWS's default quota of concurrent Lambda executions in a region; a quota increase moves it."""
+    requests_per_reserved: float = 10.0
+    """A function URL takes this many requests a second for each reserved environment (AWS quota)."""
+    base_memory_mib: float = 192.0
+    """Python, onnxruntime and the HTTP stack: 104 MiB resident with a model of 8 MiB, and room for Lambda's own."""
+    memory_per_weight: float = 2.0
+    """Resident MiB for each MiB of weights: mapped once, and once more where a kernel packs them."""
+    writing_memory_mib: float = 256.0
+    """Keys and values of the texts that are being written, for models that write."""
