@@ -1,81 +1,23 @@
-"""Request bodies: read within the limit, parsed whatever their content type says, refused by name."""
+"""Request bodies: read from the connection within the limit, whatever their content type says."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from fastapi import Request
 
 from layers.errors import InputError
-from layers.runtime.tasks.task import kind, shown
-
-
-@dataclass(frozen=True, slots=True)
-class TaskBody:
-    """What the Inference API's clients send: the inputs, and the parameters from wherever they stood.
-
-    `use_cache` is false where `options` or the header `x-use-cache` say so.
-    """
-
-    inputs: Any
-    parameters: dict[str, Any]
-    use_cache: bool = True
+from layers.serving.task_body import TaskBody, parse_object, read_task_body
 
 
 async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
-    """The body's JSON object. Raises InputError: 413 beyond `max_bytes`, 400 not JSON, 422 not an object."""
-    body = await _read_within(request, max_bytes)
-    try:
-        content = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise InputError("body is nested too deeply.", status=400, error_type="malformed") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"body is not UTF-8: {error.reason}.", status=400, error_type="malformed") from error
-    except ValueError as error:
-        raise InputError(f"body is not JSON: {error}.", status=400, error_type="malformed") from error
-    if not isinstance(content, dict):
-        raise InputError(f'body: got {kind(content)}, expected an object such as {{"inputs": "text"}}.')
-    return content
+    """The body's JSON object. Raises InputError: 413 beyond `max_bytes`, and as `parse_object`."""
+    return parse_object(await _read_within(request, max_bytes))
 
 
 async def read_task(request: Request, max_bytes: int) -> TaskBody:
     """A request of the Inference API or of TEI, body and headers. Raises InputError as its parts."""
     return read_task_body(await read_json(request, max_bytes), request.headers.get("x-use-cache"))
-
-
-def read_task_body(content: dict[str, Any], use_cache_header: str | None = None) -> TaskBody:
-    """Take apart {"inputs", "parameters"?, ...}; parameters may also stand at the root, as TEI's do.
-
-    Of `options`, which the older Inference API had, `use_cache` holds and stands before its header; the others are
-    accepted and ignored. Raises InputError (422).
-    """
-    if "inputs" not in content:
-        raise InputError(f"body: got the keys {shown(list(content))}, expected inputs.")
-    parameters = content.get("parameters")
-    if parameters is not None and not isinstance(parameters, dict):
-        raise InputError(f"parameters: got {kind(parameters)}, expected an object.")
-    options = content.get("options")
-    if options is not None and not isinstance(options, dict):
-        raise InputError(f"options: got {kind(options)}, expected an object.")
-    at_root = {key: value for key, value in content.items() if key not in ("inputs", "parameters", "options")}
-    twice = at_root.keys() & (parameters or {}).keys()
-    if twice:
-        raise InputError(f"parameter {shown(min(twice))} is given twice: at the root and in parameters.")
-    use_cache = (options or {}).get("use_cache", _read_flag("x-use-cache", use_cache_header))
-    if not isinstance(use_cache, bool):
-        raise InputError(f"options.use_cache: got {kind(use_cache)}, expected a boolean.")
-    return TaskBody(content["inputs"], {**at_root, **(parameters or {})}, use_cache)
-
-
-def _read_flag(name: str, value: str | None) -> bool:
-    """A header that is true unless it says otherwise."""
-    flags = {"true": True, "1": True, "false": False, "0": False}
-    flag = flags.get((value or "true").strip().lower())
-    if flag is None:
-        raise InputError(f"header {name}: got {shown(value)}, expected true or false.")
-    return flag
 
 
 async def _read_within(request: Request, max_bytes: int) -> bytes:
@@ -96,7 +38,3 @@ def _refuse_size(got: int, limit: int) -> NoReturn:
     raise InputError(
         f"body is too large: got {got} bytes or more, expected at most {limit}.", status=413, error_type="too_large"
     )
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")

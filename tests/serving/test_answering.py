@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from layers.serving.bodies import read_task_body
+from layers.serving.task_body import read_task_body
 from tests.serving.conftest import Serve
 
 
