@@ -65,7 +65,10 @@ class Predictor:
         `task` is one of `self.tasks` (default: the artifact's own). Raises InputError for anything the
         caller can mend, ModelOutputError when the model's answer is none.
         """
-        run = Run(self.engine, max_inputs)
+        return self.answer(Run(self.engine, max_inputs), inputs, parameters, task)
+
+    def answer(self, run: Run, inputs: Any, parameters: Mapping[str, Any], task: str | None = None) -> Prediction:
+        """`predict` with a run that the caller made of this predictor's engine."""
         return run.finish(self._task(task).answer(run, inputs, parameters))
 
     def predict_stream(
