@@ -148,7 +148,10 @@ class MetRun(Run):
     def forward(self, encodings: Sequence[Encoding], outputs: Sequence[str] | None = None) -> list[Outputs]:
         """As `Run.forward`."""
         names = None if outputs is None else tuple(outputs)
-        return self._ask(("forward", names), encodings, lambda items: self._reader.forward(items, names))
+        answers: list[Outputs] = self._ask(
+            ("forward", names), encodings, lambda items: self._reader.forward(items, names)
+        )
+        return answers
 
     def generate(self, prompts: Sequence[Prompt], options: Sequence[DecodingOptions]) -> list[list[Continuation]]:
         """As `Run.generate`; what runs together agrees in its beams."""
