@@ -11,7 +11,9 @@ import typer
 from rich.console import Console
 
 from layers.catalogue import read_catalogue, select
-from layers.errors import CatalogueError, HundredfoldError
+from layers.errors import CatalogueError, HundredfoldError, ImageError
+from layers.packaging.engine import DEFAULT_BASE_IMAGE
+from layers.packaging.image import Packing
 
 
 class Target(StrEnum):
@@ -27,6 +29,9 @@ def main(
     catalog: Annotated[Path, typer.Option(help="The catalogue file.")] = Path("models.toml"),
     output: Annotated[Path, typer.Option(help="Where artifacts go, one directory a model.")] = Path("build"),
     target: Annotated[Target, typer.Option(help="The machines to build for.")] = Target.X86_64,
+    image: Annotated[bool, typer.Option(help="Also build a container image for Lambda, one a model.")] = False,
+    engine: Annotated[str | None, typer.Option(help="docker, podman or buildah; the first found when absent.")] = None,
+    base_image: Annotated[str, typer.Option(help="What the image stands on.")] = DEFAULT_BASE_IMAGE,
 ) -> None:
     """Build, quantize and judge models; exit 0 only when every one passed its gate."""
     warnings.filterwarnings("ignore", module="transformers")
@@ -34,7 +39,8 @@ def main(
     errors = Console(stderr=True, highlight=False)
     try:
         specs = select(read_catalogue(catalog), models or [])
-    except CatalogueError as error:
+        packing = Packing(target.value, output, engine, base_image) if image else None
+    except (CatalogueError, ImageError) as error:
         errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from error
     from layers.compiler.build import build  # imports onnx; errors above it should come at once
@@ -42,22 +48,21 @@ def main(
 
     failed = []
     for spec in specs:
-        with console.status(f"{spec.name}: building"):
-            try:
-                built = build(
-                    spec,
-                    catalog.parent,
-                    output,
-                    target.value,
-                    lambda line, name=spec.name: console.print(f"{name}: {line}", markup=False, soft_wrap=True),  # type: ignore[misc]
-                )
-            except HundredfoldError as error:
-                errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-                failed.append(2 if isinstance(error, CatalogueError) else 1)
-                continue
-        if built.reused:
-            console.print(f"{spec.name}: unchanged, reusing {built.directory}", markup=False)
-        console.print(table_of(built.manifest))
+
+        def say(line: str, name: str = spec.name) -> None:
+            console.print(f"{name}: {line}", markup=False, soft_wrap=True)
+
+        try:
+            with console.status(f"{spec.name}: building"):
+                built = build(spec, catalog.parent, output, target.value, say)
+            if built.reused:
+                say(f"unchanged, reusing {built.directory}")
+            console.print(table_of(built.manifest))
+            if packing is not None:
+                say(f"image {packing.pack(built.directory, say)}")
+        except HundredfoldError as error:
+            errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+            failed.append(2 if isinstance(error, CatalogueError) else 1)
     if failed:
         raise typer.Exit(max(failed))
 

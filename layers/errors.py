@@ -38,3 +38,7 @@ class InputError(HundredfoldError):
 
 class ModelOutputError(HundredfoldError):
     """The model answered with something that is no answer (NaN, infinity). Ours to mend: a 5xx."""
+
+
+class ImageError(HundredfoldError):
+    """A container image cannot be built: no engine, a base that does not fit, a build that failed."""

@@ -1,0 +1,26 @@
+"""What an image installs: pyproject.toml's run-time dependencies, the one place where versions are pinned."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def runtime_requirements(project: Path = PROJECT) -> list[str]:
+    """What every image installs, sorted."""
+    dependencies: list[str] = _project_table(project)["dependencies"]
+    return sorted(dependencies)
+
+
+def client_requirements(project: Path = PROJECT) -> list[str]:
+    """Lambda's runtime interface client, for bases that bring none."""
+    clients: list[str] = _project_table(project)["optional-dependencies"]["image"]
+    return sorted(clients)
+
+
+def _project_table(project: Path) -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return table
