@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
 from layers.runtime.predictor import Predictor
 from layers.runtime.settings import Settings
@@ -24,8 +24,14 @@ def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastA
     install_failures(app)
 
     @app.get("/", response_class=Response)
-    async def description() -> Response:
-        """What is served here and how to ask for it."""
+    async def description(request: Request) -> Response:
+        """What is served here and how to ask for it: JSON, or a page to try it on for who accepts HTML."""
+        if "text/html" in request.headers.get("accept", ""):
+            # Read on request: an environment that answers clients never needs the page.
+            from layers.serving.playground.page import playground, wants_page
+
+            if wants_page(request.headers["accept"]):
+                return playground(predictors)
         routes = [f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods]
         served = {name: {"task": model.manifest.task, "tasks": model.tasks} for name, model in predictors.items()}
         return json_answer({"models": served, "routes": sorted(routes)})
