@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 
 from layers.runtime.predictor import Predictor
 from layers.runtime.settings import Settings
+from layers.serving.accept import wants_html
 from layers.serving.answering import Answering
 from layers.serving.answers import json_answer
 from layers.serving.failures import install_failures
@@ -26,12 +27,11 @@ def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastA
     @app.get("/", response_class=Response)
     async def description(request: Request) -> Response:
         """What is served here and how to ask for it: JSON, or a page to try it on for who accepts HTML."""
-        if "text/html" in request.headers.get("accept", ""):
+        if wants_html(request.headers.get("accept", "")):
             # Read on request: an environment that answers clients never needs the page.
-            from layers.serving.playground.page import playground, wants_page
+            from layers.serving.playground.page import playground
 
-            if wants_page(request.headers["accept"]):
-                return playground(predictors)
+            return playground(predictors)
         routes = [f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods]
         served = {name: {"task": model.manifest.task, "tasks": model.tasks} for name, model in predictors.items()}
         return json_answer({"models": served, "routes": sorted(routes)})

@@ -85,6 +85,14 @@ def test_health_is_answered(handler: Handler) -> None:
     assert handler(event, None)["statusCode"] == 200
 
 
+def test_a_browser_gets_the_page(handler: Handler) -> None:
+    event = read_event("api_gateway_v1") | {"path": "/", "httpMethod": "GET", "body": None}
+    page = handler(event | {"headers": {"Accept": "text/html,*/*;q=0.8"}, "multiValueHeaders": {}}, None)
+    assert page["statusCode"] == 200
+    assert page["isBase64Encoded"] is False
+    assert page["body"].startswith("<!doctype html>")
+
+
 @pytest.mark.parametrize(
     ("stage", "path", "expected"),
     [

@@ -31,7 +31,8 @@ import functions.https.handler as handler
 event = json.load(open(sys.argv[1], encoding="utf-8"))
 answers = [handler.handler(event, None)["statusCode"] for _ in range(3)]
 modules = sorted({name.partition(".")[0] for name in sys.modules})
-print(json.dumps({"answers": answers, "modules": modules}))
+pages = [name for name in sys.modules if name.startswith("layers.serving.playground")]
+print(json.dumps({"answers": answers, "modules": modules, "pages": pages}))
 """
 
 
@@ -50,6 +51,7 @@ def test_a_start_imports_nothing_heavy_and_loads_once(output: Path) -> None:
     found = json.loads(process.stdout)
     assert found["answers"] == [200, 200, 200]
     assert [name for name in HEAVY if name in found["modules"]] == []
+    assert found["pages"] == [], "the page is read when a browser asks for it"
     ready = [json.loads(line) for line in process.stderr.splitlines() if '"ready"' in line]
     assert [entry["models"] for entry in ready] == [{"toy": "fp32"}]
 

@@ -41,12 +41,6 @@ def playground(predictors: Mapping[str, Predictor]) -> Response:
     return Response(body, media_type="text/html", headers=_headers(style, script))
 
 
-def wants_page(accept: str) -> bool:
-    """Whether an Accept header names HTML, as every browser's does and no client's; `*/*` is no wish for a page."""
-    offers = [offer.replace(" ", "").lower().split(";") for offer in accept.split(",")]
-    return any(kind == "text/html" and "q=0" not in parameters for kind, *parameters in offers)
-
-
 def embedded(value: Any) -> str:
     """JSON that can stand between the tags of a script element, whatever the texts in it hold."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
