@@ -81,6 +81,8 @@ def serve(directory: Path, host: str, port: int) -> None:
     from layers.serving.application import create_app
 
     os.environ["ARTIFACT_DIR"] = str(directory)
+    # A server has several clients, and answers /health while texts are written for them.
+    os.environ.setdefault("HUNDREDFOLD_WORKERS", "4")
     settings = read_settings()
     predictors = load_predictors(directory, **settings.load_options())
     # Given a log configuration, uvicorn would write its access log to standard output.

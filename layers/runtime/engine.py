@@ -15,6 +15,7 @@ from layers.artifact import TOKENIZER, Manifest, Variant, verify_files
 from layers.errors import ArtifactError, ModelOutputError
 from layers.runtime.batching import in_caller_order, plan_batches
 from layers.runtime.cpu import instruction_set, thread_count
+from layers.runtime.limits import NO_LIMITS, TokenLimits
 from layers.runtime.tokenizer import DEFAULT_CACHE_BYTES, Encoding, TextTokenizer
 
 Array = npt.NDArray[Any]
@@ -33,6 +34,7 @@ class LoadOptions(TypedDict, total=False):
     alone: bool
     encoding_cache_bytes: int
     max_batch_tokens: int
+    limits: TokenLimits
 
 
 class Engine:
@@ -47,8 +49,10 @@ class Engine:
         *,
         threads: int,
         max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        limits: TokenLimits = NO_LIMITS,
     ) -> None:
         self.manifest = manifest
+        self.limits = limits
         self.variant = variant
         self.tokenizer = tokenizer
         self.threads = threads
@@ -76,6 +80,7 @@ class Engine:
         alone: bool = True,
         encoding_cache_bytes: int = DEFAULT_CACHE_BYTES,
         max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        limits: TokenLimits = NO_LIMITS,
     ) -> Engine:
         """Open an artifact: the variant named, or the one chosen for the CPU this runs on.
 
@@ -93,9 +98,18 @@ class Engine:
         # Opening a session holds no lock of the interpreter, so the tokenizer is read meanwhile.
         with ThreadPoolExecutor(1) as beside:
             opening = beside.submit(open_session, directory / chosen.file, threads, alone=alone)
-            tokenizer = TextTokenizer.load(directory / TOKENIZER, manifest.limits.max_tokens, encoding_cache_bytes)
+            longest = limits.input_limit(manifest.limits.max_tokens)
+            tokenizer = TextTokenizer.load(directory / TOKENIZER, longest, encoding_cache_bytes)
             session = opening.result()
-        return cls(manifest, chosen, tokenizer, session, threads=threads, max_batch_tokens=max_batch_tokens)
+        return cls(
+            manifest,
+            chosen,
+            tokenizer,
+            session,
+            threads=threads,
+            max_batch_tokens=max_batch_tokens,
+            limits=limits,
+        )
 
     @property
     def output_names(self) -> tuple[str, ...]:

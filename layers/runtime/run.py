@@ -11,6 +11,7 @@ from typing import Any
 from layers.artifact import Manifest
 from layers.errors import InputError
 from layers.runtime.engine import Engine, Outputs
+from layers.runtime.generation.detokenizer import Detokenizer
 from layers.runtime.generation.engine import Continuation, GenerationEngine, Prompt
 from layers.runtime.generation.loop import TokenEvent
 from layers.runtime.generation.options import DecodingOptions, FinishReason
@@ -48,10 +49,21 @@ class StreamEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamEvent:
-    """One token. The `text`s add up to the whole; a special token has none, but `token_text` names it.
+class NamedToken:
+    """A token that stood to be chosen; `text` as it would begin a text, of a special one its name."""
 
-    `index` counts from 1. `end` is there with the last token.
+    token: int
+    text: str
+    logprob: float
+    special: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One token. The `text`s of a row add up to the whole; a special token has none, but `token_text` names it.
+
+    `index` counts a row's tokens from 1; there are several rows where several texts were asked for. `top` holds the
+    likeliest tokens at its place, where they were asked for. `end` is there with a row's last token.
     """
 
     index: int
@@ -60,8 +72,9 @@ class StreamEvent:
     token_text: str
     special: bool
     logprob: float | None
-    top: TopTokens
+    top: tuple[NamedToken, ...]
     end: StreamEnd | None
+    row: int = 0
 
 
 class Run:
@@ -127,10 +140,19 @@ class Run:
             )
             for text, pair in texts
         ]
-        self._token_count += sum(len(encoding) for encoding in encodings)
+        self.count_tokens(sum(len(encoding) for encoding in encodings))
         self._truncated_tokens += sum(encoding.truncated_tokens for encoding in encodings)
         self._tokenization += perf_counter() - started
         return encodings
+
+    def count_tokens(self, count: int) -> None:
+        """Add to the tokens of the inputs. Raises InputError (422) for more than one request may carry."""
+        self._token_count += count
+        limit = self._engine.limits.request_tokens
+        if limit is not None and self._token_count > limit:
+            raise InputError(
+                f"too many tokens: got {self._token_count} in all inputs, expected at most {limit}. Send them in parts."
+            )
 
     def forward(self, encodings: Sequence[Encoding], outputs: Sequence[str] | None = None) -> list[Outputs]:
         """`Engine.forward`, timed."""
@@ -155,9 +177,9 @@ class Run:
         self._generated_tokens += sum(text.token_count for text in texts)
         return texts
 
-    def stream(self, prompt: Prompt, options: DecodingOptions, before: str = "") -> Generator[StreamEvent]:
-        """`GenerationEngine.stream` with the end worked out; `before` stands at the start of the whole text."""
-        events = self.writer.stream(prompt, [options])
+    def stream(self, prompt: Prompt, options: Sequence[DecodingOptions], before: str = "") -> Generator[StreamEvent]:
+        """`GenerationEngine.stream` with the end worked out; `before` stands at the start of every whole text."""
+        events = self.writer.stream(prompt, options)
         return _with_end(events, self.writer, options, self._token_count, before)
 
     def finish(self, value: Any) -> Prediction:
@@ -175,13 +197,38 @@ class Run:
 
 
 def _with_end(
-    events: Generator[TokenEvent], engine: GenerationEngine, options: DecodingOptions, input_length: int, before: str
+    events: Generator[TokenEvent],
+    engine: GenerationEngine,
+    options: Sequence[DecodingOptions],
+    input_length: int,
+    before: str,
 ) -> Generator[StreamEvent]:
-    parts = [before]
-    seed = options.seed if options.do_sample else None
+    texts: list[list[str]] = [[] for _ in options]
     with closing(events):
-        for index, event in enumerate(events, 1):
+        for event in events:
+            parts, own = texts[event.row], options[event.row]
             parts.append(event.text)
-            end = StreamEnd("".join(parts), event.finish, index, input_length, seed) if event.finish else None
+            end = None
+            if event.finish:
+                seed = own.seed if own.do_sample else None
+                end = StreamEnd(before + "".join(parts), event.finish, len(parts), input_length, seed)
             name = engine.detokenizer.token_text(event.token) if event.special else event.text
-            yield StreamEvent(index, event.token, event.text, name, event.special, event.logprob, event.top, end)
+            yield StreamEvent(
+                len(parts),
+                event.token,
+                event.text,
+                name,
+                event.special,
+                event.logprob,
+                named(event.top, engine.detokenizer),
+                end,
+                event.row,
+            )
+
+
+def named(top: TopTokens, detokenizer: Detokenizer) -> tuple[NamedToken, ...]:
+    """Tokens and log probabilities with what they say."""
+    return tuple(
+        NamedToken(token, detokenizer.token_text(token), logprob, token in detokenizer.special)
+        for token, logprob in top
+    )

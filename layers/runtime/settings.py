@@ -16,6 +16,7 @@ from layers.runtime.generation.engine import (
     DEFAULT_WAIT_SECONDS,
     GenerationLoadOptions,
 )
+from layers.runtime.limits import DEFAULT_REQUEST_TOKENS, TokenLimits
 
 
 class Settings(BaseSettings):
@@ -31,6 +32,18 @@ class Settings(BaseSettings):
     """Most texts in one request."""
     max_batch_tokens: Annotated[int, Field(ge=1)] = 4096
     """Most tokens, padding included, in one run of the graph; bounds the memory that a run needs."""
+    max_input_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of one text, where the model takes more; encoders cut what is longer, writers refuse it."""
+    max_request_tokens: Annotated[int, Field(ge=1)] | None = DEFAULT_REQUEST_TOKENS
+    """Most tokens of all texts of one request."""
+    max_new_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens written after one text."""
+    max_total_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of one text with what is written after it, where the model takes more."""
+    max_concurrent_requests: Annotated[int, Field(ge=1)] = 64
+    """Most requests being answered or waiting for a worker; beyond it a request is refused with 429."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Threads that answer requests; 0 answers one at a time on the server's own thread, as Lambda needs it."""
     encoding_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 2**20
     """What the cache of encodings may hold, per model."""
     kv_cache_bytes: Annotated[int, Field(ge=1)] = DEFAULT_KV_CACHE_BYTES
@@ -57,6 +70,12 @@ class Settings(BaseSettings):
             "prefix_cache_bytes": self.prefix_cache_bytes,
             "max_generations": self.max_generations,
             "generation_wait_seconds": self.generation_wait_seconds,
+            "limits": TokenLimits(
+                input_tokens=self.max_input_tokens,
+                request_tokens=self.max_request_tokens,
+                new_tokens=self.max_new_tokens,
+                total_tokens=self.max_total_tokens,
+            ),
         }
 
 

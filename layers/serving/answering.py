@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from fastapi import Response
 
+from layers.errors import InputError
 from layers.runtime.predictor import Predictor
-from layers.runtime.run import Prediction
+from layers.runtime.run import Prediction, StreamEvent
 from layers.runtime.settings import Settings
 from layers.serving.answers import prediction_answer
+from layers.serving.event_stream import EventStream
+from layers.serving.workers import workers_for
 
 Shape = Callable[[Prediction], Any]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +37,78 @@ class Question:
     started: float = field(default_factory=perf_counter)
 
 
+@dataclass(frozen=True, slots=True)
+class StreamShape:
+    """How a stream is sent: `events` makes server-sent events of tokens, `failed` one of an error in their midst."""
+
+    events: Callable[[Generator[StreamEvent]], Generator[bytes]]
+    failed: Callable[[Exception], bytes]
+
+
+class Admission:
+    """Counts the requests that are answered or wait for a worker, and refuses those that are too many."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        """Raises InputError (429)."""
+        if self._count >= self._limit:
+            raise InputError(
+                f"too many requests: got one beside {self._limit}, which is the most at a time. Try again later.",
+                status=429,
+                error_type="overloaded",
+            )
+        self._count += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+
+
 class Answering:
-    """Asks models for an application; made once, by `create_app`."""
+    """Asks models for an application; made once, by `create_app`. Called on one event loop only."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._admission = Admission(settings.max_concurrent_requests)
+        self._workers = workers_for(settings.workers)
 
     async def answer(self, question: Question, shape: Shape | None = None) -> Response:
         """The prediction's value, or what `shape` makes of the prediction, with headers that say what it took.
 
-        Raises InputError and ModelOutputError as `Predictor.predict`.
+        Raises InputError and ModelOutputError as `Predictor.predict`, and InputError (429) beyond the limit.
         """
-        prediction = self._predict(question)
+        asked = perf_counter()
+        prediction, begun = await self.run(lambda: self._predict(question))
         value = prediction.value if shape is None else shape(prediction)
-        return prediction_answer(value, prediction, question.started)
+        return prediction_answer(value, prediction, question.started, queue_ms=1000 * (begun - asked))
 
-    # In line, on the event loop: handing a request to a thread costs 0.7 ms, and a Lambda environment has one
-    # request at a time.
-    def _predict(self, question: Question) -> Prediction:
-        return question.predictor.predict(
+    async def stream(self, question: Question, shape: StreamShape) -> Response:
+        """The answer token by token. Raises as `answer` until the first token is there."""
+        events = self._events(question, shape)
+        first = await anext(events)
+        return EventStream(first, events, shape.failed)
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Any other work that takes time, counted and placed like predictions."""
+        with self._admission:
+            return await self._workers.run(work)
+
+    def _predict(self, question: Question) -> tuple[Prediction, float]:
+        begun = perf_counter()
+        prediction = question.predictor.predict(
             question.inputs, question.parameters, task=question.task, max_inputs=self._settings.max_batch_size
         )
+        return prediction, begun
+
+    async def _events(self, question: Question, shape: StreamShape) -> AsyncGenerator[bytes]:
+        def start() -> Generator[bytes]:
+            tokens = question.predictor.predict_stream(question.inputs, question.parameters, task=question.task)
+            return shape.events(tokens)
+
+        with self._admission:
+            async with aclosing(self._workers.stream(start)) as events:
+                async for event in events:
+                    yield event

@@ -12,16 +12,21 @@ from pydantic_core import to_json
 from layers.runtime.run import Prediction
 
 
-def json_answer(value: Any) -> Response:
+def json_bytes(value: Any) -> bytes:
     """A value as JSON. Raises ValueError for NaN and infinities, which JSON has no word for."""
     # Ten times as fast as json.dumps on vectors (16 against 194 microseconds for 384 numbers).
     body = to_json(value)
     if b"NaN" in body or b"Infinity" in body:
         body = json.dumps(value, allow_nan=False).encode("ascii")
-    return Response(body, media_type="application/json")
+    return body
 
 
-def prediction_answer(value: Any, prediction: Prediction, started: float) -> Response:
+def json_answer(value: Any) -> Response:
+    """A value as a response. Raises ValueError as `json_bytes`."""
+    return Response(json_bytes(value), media_type="application/json")
+
+
+def prediction_answer(value: Any, prediction: Prediction, started: float, queue_ms: float = 0.0) -> Response:
     """A prediction's answer, with TEI's headers; times in milliseconds since `started`, a `perf_counter` reading."""
     response = json_answer(value)
     total = 1000 * (perf_counter() - started)
@@ -30,7 +35,7 @@ def prediction_answer(value: Any, prediction: Prediction, started: float) -> Res
         "x-compute-time": f"{prediction.tokenization_ms + prediction.inference_ms + prediction.postprocessing_ms:.3f}",
         "x-compute-tokens": str(prediction.token_count),
         "x-tokenization-time": f"{prediction.tokenization_ms:.3f}",
-        "x-queue-time": "0",
+        "x-queue-time": f"{queue_ms:.3f}",
         "x-inference-time": f"{prediction.inference_ms:.3f}",
         "x-total-time": f"{total:.3f}",
     }

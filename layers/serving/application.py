@@ -15,6 +15,7 @@ from layers.serving.failures import install_failures
 from layers.serving.hub_routes import hub_routes
 from layers.serving.models import Models
 from layers.serving.tei_routes import tei_routes
+from layers.serving.tgi_routes import tgi_routes
 
 
 def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastAPI:
@@ -49,4 +50,5 @@ def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastA
 
     app.include_router(hub_routes(models, answering))
     app.include_router(tei_routes(models, answering))
+    app.include_router(tgi_routes(models, answering))
     return app

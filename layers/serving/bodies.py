@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from fastapi import Request
 
 from layers.errors import InputError
+from layers.runtime.tasks.task import kind
 from layers.serving.task_body import TaskBody, parse_object, read_task_body
 
 
@@ -18,6 +19,14 @@ async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
 async def read_task(request: Request, max_bytes: int) -> TaskBody:
     """A request of the Inference API or of TEI, body and headers. Raises InputError as its parts."""
     return read_task_body(await read_json(request, max_bytes), request.headers.get("x-use-cache"))
+
+
+def take_stream(parameters: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    """Whether the answer is wanted as a stream, and the other parameters. Raises InputError (422)."""
+    wanted = parameters.get("stream", False)
+    if not isinstance(wanted, bool):
+        raise InputError(f"stream: got {kind(wanted)}, expected a boolean.")
+    return wanted, {name: value for name, value in parameters.items() if name != "stream"}
 
 
 async def _read_within(request: Request, max_bytes: int) -> bytes:

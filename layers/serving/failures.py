@@ -16,6 +16,9 @@ from layers.errors import InputError
 
 logger = logging.getLogger("hundredfold.serving")
 
+RETRY = {"retry-after": "1"}
+FAILED = "The server failed to answer. The cause is in its log."
+
 
 def failure(status: int, error: str, error_type: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error as a response. ASCII only, so that a message quoting half a surrogate pair can still be sent."""
@@ -36,10 +39,10 @@ class GuardedRoute(APIRoute):
             except HTTPException:
                 raise
             except InputError as error:
-                return failure(error.status, str(error), error.error_type)
+                return failure(error.status, str(error), error.error_type, RETRY if error.status == 429 else None)
             except Exception:
                 logger.exception("%s %s failed", request.method, request.url.path)
-                return failure(500, "The server failed to answer. The cause is in its log.", "internal")
+                return failure(500, FAILED, "internal")
 
         return guarded
 

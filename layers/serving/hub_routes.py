@@ -9,10 +9,11 @@ from fastapi import APIRouter, Request, Response
 from layers.runtime.predictor import Predictor
 from layers.serving.answering import Answering, Question
 from layers.serving.answers import json_answer
-from layers.serving.bodies import read_task
+from layers.serving.bodies import read_task, take_stream
 from layers.serving.failures import GuardedRoute
 from layers.serving.models import Models
 from layers.serving.schema import TASK_REQUEST
+from layers.serving.tgi_stream import tgi_stream
 
 
 def hub_routes(models: Models, answering: Answering) -> APIRouter:
@@ -22,7 +23,11 @@ def hub_routes(models: Models, answering: Answering) -> APIRouter:
     async def answer(request: Request, predictor: Predictor, task: str | None = None) -> Response:
         started = perf_counter()
         body = await read_task(request, models.settings.max_body_bytes)
-        return await answering.answer(Question(predictor, body.inputs, body.parameters, task, body.use_cache, started))
+        wanted, parameters = take_stream(body.parameters)
+        question = Question(predictor, body.inputs, parameters, task, body.use_cache, started)
+        if wanted:
+            return await answering.stream(question, tgi_stream(parameters))
+        return await answering.answer(question)
 
     @router.post("/", openapi_extra=TASK_REQUEST, response_class=Response)
     async def predict(request: Request) -> Response:

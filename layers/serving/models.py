@@ -10,7 +10,8 @@ from importlib.metadata import version as installed_version
 from typing import Any
 
 from layers.errors import InputError
-from layers.runtime.generation.engine import GENERATIVE_TASKS
+from layers.runtime.engine import Engine
+from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine
 from layers.runtime.predictor import Predictor
 from layers.runtime.settings import Settings
 
@@ -56,14 +57,14 @@ class Models:
             "model_dtype": engine.variant.precision,
             "served_model_name": manifest.name,
             "model_type": _model_type(predictor),
-            "max_concurrent_requests": 1,
-            "max_input_length": manifest.limits.max_tokens,
+            "max_concurrent_requests": self.settings.max_concurrent_requests,
+            "max_input_length": engine.limits.input_limit(manifest.limits.max_tokens),
             "max_batch_tokens": self.settings.max_batch_tokens,
             "max_batch_requests": None,
             "max_client_batch_size": self.settings.max_batch_size,
             # A prompt that is too long is refused: what is cut from its end or its beginning changes what follows.
             "auto_truncate": manifest.task not in GENERATIVE_TASKS,
-            "tokenization_workers": 1,
+            "tokenization_workers": max(1, self.settings.workers),
             "version": _version(),
             "sha": None,
             "docker_label": None,
@@ -74,6 +75,8 @@ class Models:
             "digest": manifest.digest,
             "variant": engine.variant.name,
             "threads": engine.threads,
+            "max_request_tokens": engine.limits.request_tokens,
+            **_writing_limits(engine),
             "caches": {name: asdict(report) for name, report in predictor.cache_reports().items()},
         }
 
@@ -90,6 +93,18 @@ def _model_type(predictor: Predictor) -> dict[str, Any]:
     if manifest.task in GENERATIVE_TASKS:
         return {"generation": {"task": manifest.task}}
     return {"embedding": {"pooling": manifest.pooling.mode if manifest.pooling else "mean"}}
+
+
+def _writing_limits(engine: Engine | GenerationEngine) -> dict[str, Any]:
+    """What text-generation-inference calls so, and how much is written at most."""
+    if not isinstance(engine, GenerationEngine):
+        return {}
+    longest = engine.generation.source_max_tokens or engine.max_total_tokens
+    return {
+        "max_input_tokens": engine.limits.input_limit(longest),
+        "max_new_tokens": engine.limits.new_tokens,
+        "max_total_tokens": engine.max_total_tokens,
+    }
 
 
 @cache

@@ -38,3 +38,4 @@ PREDICT_REQUEST = _body(
     },
     ["inputs"],
 )
+GENERATE_REQUEST = _body({"inputs": {"type": "string"}, "parameters": {"type": "object"}}, ["inputs"])

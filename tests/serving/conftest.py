@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,9 +11,18 @@ from fastapi.testclient import TestClient
 from layers.runtime.predictor import Predictor
 from layers.runtime.settings import Settings
 from layers.serving.application import create_app
+from tests.runtime.generation.toy_decoder import write_toy_decoder
 from tests.runtime.toy_artifact import Toy, write_toy
 
 Serve = Callable[..., TestClient]
+
+CHAT_TEMPLATE = """{%- if messages[0].role not in ["system", "user"] -%}
+  {{ raise_exception("a chat starts with system or user") }}
+{%- endif -%}
+{%- for message in messages -%}
+  {{ bos_token }}{{ message.role }}: {{ message.content | trim }}
+{% endfor -%}
+{%- if add_generation_prompt -%}assistant:{%- endif -%}"""
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +44,18 @@ def predictors(artifacts: dict[str, Toy]) -> dict[str, Predictor]:
     from layers.runtime.engine import Engine
 
     return {name: Predictor(Engine.load(toy.directory, threads=1)) for name, toy in artifacts.items()}
+
+
+@pytest.fixture(scope="session")
+def writer_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact of a model that writes, and knows how to chat."""
+    return write_toy_decoder(tmp_path_factory.mktemp("writer") / "writer", chat_template=CHAT_TEMPLATE).directory
+
+
+@pytest.fixture(scope="session")
+def writer(writer_directory: Path) -> Predictor:
+    """That model, loaded."""
+    return Predictor.load(writer_directory, threads=1)
 
 
 @pytest.fixture

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from fastapi.testclient import TestClient
 
+from layers.runtime.predictor import load_predictors
+from layers.runtime.settings import Settings
 from layers.serving.answers import json_answer
+from layers.serving.application import create_app
+from tests.runtime.toy_artifact import Toy
 from tests.serving.conftest import Serve
 
 
@@ -38,3 +43,15 @@ def test_what_json_cannot_carry_is_not_sent(value: object) -> None:
 
 def test_the_word_nan_may_be_sent() -> None:
     assert json_answer({"label": "NaN and Infinity"}).body == b'{"label": "NaN and Infinity"}'
+
+
+def test_all_tokens_of_a_request_have_a_limit(artifacts: dict[str, Toy]) -> None:
+    settings = Settings(artifact_dir=artifacts["toy"].directory, max_request_tokens=40, max_input_tokens=12)
+    client = TestClient(create_app(load_predictors(settings.artifact_dir, **settings.load_options()), settings))
+    info = client.get("/info").json()
+    assert (info["max_request_tokens"], info["max_input_length"]) == (40, 12)
+    answer = client.post("/", json={"inputs": ["editor " * 40] * 3})
+    assert (answer.status_code, answer.headers["x-compute-tokens"]) == (200, "36")
+    refused = client.post("/", json={"inputs": ["editor " * 40] * 4})
+    assert refused.status_code == 422
+    assert "got 48 in all inputs, expected at most 40" in refused.json()["error"]

@@ -28,6 +28,7 @@ from layers.runtime.generation.loop import TokenEvent, generate
 from layers.runtime.generation.options import DecodingOptions, FinishReason
 from layers.runtime.generation.prefix_cache import PrefixCache
 from layers.runtime.generation.slots import SlotPool
+from layers.runtime.limits import NO_LIMITS, TokenLimits
 from layers.runtime.tokenizer import DEFAULT_CACHE_BYTES, TextTokenizer
 
 GENERATIVE_TASKS = ("text-generation", "text2text-generation", "summarization", "translation")
@@ -104,10 +105,12 @@ class GenerationEngine:
         prefix_cache_bytes: int = DEFAULT_PREFIX_CACHE_BYTES,
         max_generations: int = DEFAULT_GENERATIONS,
         generation_wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        limits: TokenLimits = NO_LIMITS,
     ) -> None:
         if (generation.kind == "encoder-decoder") != (encoder_session is not None):
             raise ArtifactError(f"{manifest.name}: {GENERATION} says {generation.kind}. Build the model again.")
         self.manifest = manifest
+        self.limits = limits
         self.variant = variant
         self.generation = generation
         self.tokenizer = tokenizer
@@ -141,6 +144,7 @@ class GenerationEngine:
         prefix_cache_bytes: int = DEFAULT_PREFIX_CACHE_BYTES,
         max_generations: int = DEFAULT_GENERATIONS,
         generation_wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        limits: TokenLimits = NO_LIMITS,
     ) -> GenerationEngine:
         """Open an artifact: the variant named, or the one chosen for the CPU this runs on.
 
@@ -161,7 +165,7 @@ class GenerationEngine:
             encoder = chosen.encoder_file and beside.submit(
                 open_session, directory / chosen.encoder_file, threads, alone=alone
             )
-            limit = generation.source_max_tokens or manifest.limits.max_tokens
+            limit = limits.input_limit(generation.source_max_tokens or manifest.limits.max_tokens)
             tokenizer = TextTokenizer.load(directory / TOKENIZER, limit, encoding_cache_bytes)
             detokenizer = (
                 tokenizer.detokenizer()
@@ -184,27 +188,37 @@ class GenerationEngine:
             prefix_cache_bytes=prefix_cache_bytes,
             max_generations=max_generations,
             generation_wait_seconds=generation_wait_seconds,
+            limits=limits,
         )
 
     def room(self, prompt: Prompt) -> int:
-        """How many tokens can follow a prompt. Raises InputError (422) when none can."""
-        room = self.generation.max_tokens - len(prompt.tokens)
+        """How many tokens can follow a prompt. Raises InputError (422) when none can, or the prompt is over a limit."""
+        length, longest = len(prompt.tokens), self.limits.input_tokens
+        if longest is not None and length > longest:
+            raise InputError(f"input is too long: got {length} tokens, expected at most {longest} here. Shorten it.")
+        room = self.max_total_tokens - length
         if room < 1:
             raise InputError(
-                f"input is too long: got {len(prompt.tokens)} tokens, {self.manifest.name} takes "
-                f"{self.generation.max_tokens} with the answer. Shorten it, or send truncate: the tokens to keep."
+                f"input is too long: got {length} tokens, {self.manifest.name} takes {self.max_total_tokens} with the "
+                "answer. Shorten it, or send truncate: the tokens to keep."
             )
-        return room
+        return min(room, self.limits.new_tokens or room)
 
     def admit(self, prompt: Prompt, options: DecodingOptions, rows: int = 1) -> None:
-        """Raises InputError (422) for what the model or the memory for keys and values has no room for."""
+        """Raises InputError (422) for what a limit, the model or the memory for keys and values has no room for."""
         room = self.room(prompt)
         if options.max_new_tokens > room:
             raise InputError(
                 f"parameter 'max_new_tokens': got {options.max_new_tokens} after {len(prompt.tokens)} tokens of "
-                f"input, expected at most {room}: {self.manifest.name} takes {self.generation.max_tokens} in all."
+                f"input, expected at most {room}: {self.manifest.name} takes {self.max_total_tokens} in all"
+                f"{'' if self.limits.new_tokens is None else f' and writes {self.limits.new_tokens} here'}."
             )
         self._slots.admit(max(rows, options.num_beams), len(prompt.tokens) + options.max_new_tokens)
+
+    @property
+    def max_total_tokens(self) -> int:
+        """Most tokens of a prompt with what follows it."""
+        return min(self.generation.max_tokens, self.limits.total_tokens or self.generation.max_tokens)
 
     def stream(self, prompt: Prompt, options: Sequence[DecodingOptions]) -> Generator[TokenEvent]:
         """Continue one prompt by each of `options`, which ask for no beams and equally many tokens.

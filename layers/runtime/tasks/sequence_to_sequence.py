@@ -65,7 +65,7 @@ def stream(run: Run, inputs: Any, wanted: SequenceParameters, opening: Opening) 
     if (decoding.num_return_sequences or 1) > 1:
         raise InputError("num_return_sequences: got more than 1 with stream, expected 1.")
     prompt = _prompt(run, inputs, wanted, opening)
-    return run.stream(prompt, replace(_options(run, prompt, decoding), logprobs=True))
+    return run.stream(prompt, [replace(_options(run, prompt, decoding), logprobs=True)])
 
 
 def _decoding(wanted: SequenceParameters) -> DecodingParameters:

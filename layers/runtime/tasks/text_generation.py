@@ -17,7 +17,7 @@ from pydantic import Field
 from layers.errors import InputError
 from layers.runtime.generation.engine import Continuation, Prompt
 from layers.runtime.generation.options import DecodingOptions
-from layers.runtime.run import Run, StreamEvent
+from layers.runtime.run import Run, StreamEvent, named
 from layers.runtime.tasks.decoding import DecodingParameters, Positive
 from layers.runtime.tasks.task import Task, built_for, kind, read_texts
 
@@ -75,7 +75,7 @@ def stream(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Generator[St
         raise InputError("best_of and num_return_sequences: got more than 1 with stream, expected 1.")
     [prompt] = _prompts(run, [inputs], wanted)
     options = replace(_options(run, prompt, wanted), logprobs=True)
-    return run.stream(prompt, options, inputs if wanted.return_full_text else "")
+    return run.stream(prompt, [options], inputs if wanted.return_full_text else "")
 
 
 def seeds(options: DecodingOptions, count: int) -> list[DecodingOptions]:
@@ -148,11 +148,10 @@ def _result(
         ],
     }
     if wanted.top_n_tokens:
-        special = run.writer.detokenizer.special
         details["top_tokens"] = [
             [
-                {"id": token, "text": name(token), "logprob": logprob, "special": token in special}
-                for token, logprob in event.top
+                {"id": other.token, "text": other.text, "logprob": other.logprob, "special": other.special}
+                for other in named(event.top, run.writer.detokenizer)
             ]
             for event in continuation.events
         ]
