@@ -21,6 +21,8 @@ Architecture = Literal["x86_64", "arm64"]
 # Lambda-like folders of the project; the compiler and this package stay on the build machine.
 SERVED = ("layers", "functions")
 LEFT_OUT = ("layers/compiler", "layers/packaging", "functions/local.py")
+# Code, and what the playground page is made of.
+SERVED_SUFFIXES = (".py", ".html", ".css", ".js", ".json")
 DOCKERFILE = "functions/Dockerfile"
 TIMESTAMP = 0
 
@@ -82,11 +84,11 @@ def _served_files(manifest: Manifest, architecture: Architecture) -> list[str]:
 
 
 def _copy_code(project: Path, directory: Path) -> None:
-    """The Python files that are served; tests, the compiler and the command line are not."""
+    """The files that are served; tests, the compiler and the command line are not."""
     for folder in SERVED:
-        for path in sorted((project / folder).rglob("*.py")):
+        for path in sorted((project / folder).rglob("*")):
             relative = path.relative_to(project)
-            if not any(relative.is_relative_to(left_out) for left_out in LEFT_OUT):
+            if path.suffix in SERVED_SUFFIXES and not any(relative.is_relative_to(left_out) for left_out in LEFT_OUT):
                 _copy(path, directory / relative)
 
 
