@@ -22,6 +22,9 @@ from functions.triggers import HANDLERS, trigger_of
 from layers.artifact import MANIFEST
 from layers.errors import ArtifactError, HundredfoldError, InputError
 
+# Where results go, of which one is enough.
+RESULT_VARIABLES = ("HUNDREDFOLD_RESULTS_BUCKET", "HUNDREDFOLD_RESULTS_QUEUE_URL", "HUNDREDFOLD_RESULTS_DIR")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns its exit status."""
@@ -30,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         directory = find_artifact(options.output, options.model)
         if options.event is not None:
-            return invoke(directory, options.event)
+            return invoke(directory, options.event, options.results or options.output / "results", options.objects)
         serve(directory, options.host, options.port)
     except HundredfoldError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -50,11 +53,17 @@ def find_artifact(output: Path, model: str) -> Path:
     )
 
 
-def invoke(directory: Path, event_file: Path) -> int:
-    """Hand the event to the handler that it belongs to, and print what the handler returns."""
+def invoke(directory: Path, event_file: Path, results: Path, objects: Path) -> int:
+    """Hand the event to the handler that it belongs to, and print what the handler returns.
+
+    Unless the environment says otherwise, a folder stands in for the results bucket and one for S3.
+    """
     event = _read_event(event_file)
     name = HANDLERS[trigger_of(event)]
     os.environ["ARTIFACT_DIR"] = str(directory)
+    if not any(os.environ.get(variable) for variable in RESULT_VARIABLES):
+        os.environ["HUNDREDFOLD_RESULTS_DIR"] = str(results)
+        os.environ.setdefault("HUNDREDFOLD_OBJECTS_DIR", str(objects))
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -66,6 +75,8 @@ def invoke(directory: Path, event_file: Path) -> int:
     except Exception:
         logging.getLogger("hundredfold.local").exception("the handler failed on %s", event_file)
         return 1
+    if name != HANDLERS["https"]:
+        print(f"results are in {os.environ.get('HUNDREDFOLD_RESULTS_DIR') or 'AWS'}", file=sys.stderr)
     sys.stdout.buffer.write(json.dumps(result, ensure_ascii=False).encode("utf-8") + b"\n")
     return 0
 
@@ -107,6 +118,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="port to serve on (default: 8080)")
     parser.add_argument("--event", type=Path, metavar="FILE", help="hand this event to its handler instead of serving")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="folder for results of queue and bucket events (default: OUTPUT/results)",
+    )
+    parser.add_argument(
+        "--objects",
+        type=Path,
+        metavar="DIR",
+        default=Path(),
+        help="folder in which BUCKET/KEY of an S3 event is read (default: .)",
+    )
     return parser
 
 

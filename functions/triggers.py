@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from layers.errors import InputError
 
 Trigger = Literal["https", "queue", "bucket"]
+
+TEST_EVENT = "s3:TestEvent"
+# The key of a message by which the bucket function hands on the rest of a large object.
+REST = "hundredfold_rest"
 
 HANDLERS: dict[Trigger, str] = {
     "https": "functions.https.handler",
@@ -18,17 +23,38 @@ HANDLERS: dict[Trigger, str] = {
 def trigger_of(event: Any) -> Trigger:
     """Function URL, API Gateway and ALB events carry `requestContext`, SQS and S3 ones `Records`.
 
-    Raises InputError for anything else.
+    Queue records that hold S3 events, S3's test event or the rest of an object belong to the bucket function. Raises
+    InputError for anything else.
     """
     if isinstance(event, dict):
         if "requestContext" in event:
             return "https"
+        if is_test_event(event):
+            return "bucket"
         records = event.get("Records")
-        source = records[0].get("eventSource") if isinstance(records, list) and records else None
+        first = records[0] if isinstance(records, list) and records else None
+        source = first.get("eventSource") if isinstance(first, dict) else None
         if source == "aws:sqs":
-            return "queue"
+            return "bucket" if _is_about_objects(first) else "queue"
         if source == "aws:s3":
             return "bucket"
     raise InputError(
         "event is none that a handler here takes: expected a Function URL, API Gateway, ALB, SQS or S3 event."
     )
+
+
+def is_test_event(event: dict[str, Any]) -> bool:
+    """True for what S3 sends once when a notification is configured."""
+    return event.get("Event") == TEST_EVENT
+
+
+def _is_about_objects(record: Any) -> bool:
+    try:
+        body = json.loads(record["body"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    if not isinstance(body, dict):
+        return False
+    records = body.get("Records")
+    held = records[0] if isinstance(records, list) and records else None
+    return is_test_event(body) or REST in body or (isinstance(held, dict) and held.get("eventSource") == "aws:s3")

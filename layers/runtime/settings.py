@@ -84,13 +84,17 @@ def read_settings() -> Settings:
     try:
         return Settings()  # type: ignore[call-arg]  # artifact_dir comes from the environment
     except ValidationError as error:
-        problems = "; ".join(
-            f"{_variable(str(item['loc'][0]))}: got {item['input']!r}, {item['msg']}"
-            if item["type"] != "missing"
-            else f"{_variable(str(item['loc'][0]))} is not set: name an artifact or a folder of artifacts"
-            for item in error.errors()
-        )
-        raise ArtifactError(problems) from error
+        raise ArtifactError(problems_of(error)) from error
+
+
+def problems_of(error: ValidationError) -> str:
+    """Each variable that is missing or wrong, with what it holds and what was expected."""
+    return "; ".join(
+        f"{_variable(str(item['loc'][0]))}: got {item['input']!r}, {item['msg']}"
+        if item["type"] != "missing"
+        else f"{_variable(str(item['loc'][0]))} is not set: name an artifact or a folder of artifacts"
+        for item in error.errors()
+    )
 
 
 def _variable(field: str) -> str:

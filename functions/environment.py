@@ -1,0 +1,112 @@
+"""One execution environment of a queue or bucket function: what is loaded once, and what surrounds each invocation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from functions.emf import Metrics
+from functions.event_settings import EventSettings, read_event_settings
+from functions.logs import JsonFormatter, log_to_stderr
+from functions.models import LoadedModels
+from functions.results import EverySink, ResultSink
+from functions.tracing import Tracing, open_tracing
+from layers.errors import ArtifactError
+from layers.runtime.cpu import instruction_set
+from layers.runtime.predictor import load_predictors
+from layers.runtime.settings import Settings, read_settings
+
+Handle = Callable[[Any, Any], dict[str, Any] | None]
+
+
+@dataclass
+class Environment:
+    """Loaded models and settings. `answer` hands an event on, and writes log, metrics and trace of it."""
+
+    trigger: str
+    settings: Settings
+    event_settings: EventSettings
+    models: LoadedModels
+    metrics: Metrics
+    tracing: Tracing
+    formatter: JsonFormatter
+    init_ms: float
+    cold: bool = True
+
+    def answer(self, handle: Handle, event: Any, context: Any) -> dict[str, Any] | None:
+        """What `handle` returns or raises; metrics are written in either case."""
+        request_id = getattr(context, "aws_request_id", None)
+        self.formatter.request_id = request_id
+        before, started = self._cache_counts(), perf_counter()
+        try:
+            with self.tracing.segment(self.trigger):
+                return handle(event, context)
+        except Exception:
+            self.metrics.add("Errors", 1)
+            raise
+        finally:
+            self.metrics.add("HandlerLatency", 1000 * (perf_counter() - started), "Milliseconds")
+            hits, misses = (after - earlier for after, earlier in zip(self._cache_counts(), before, strict=True))
+            self.metrics.add("CacheHits", hits)
+            self.metrics.add("CacheMisses", misses)
+            if self.cold:
+                self.metrics.add("ColdStart", 1)
+                self.metrics.add("InitDuration", self.init_ms, "Milliseconds")
+            self.cold = False
+            self.metrics.flush({"function_request_id": request_id} if request_id else {})
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of the served models' artifacts, by name."""
+        return {name: predictor.manifest.digest for name, predictor in self.models.predictors.items()}
+
+    def _cache_counts(self) -> tuple[int, int]:
+        reports = [
+            report for predictor in self.models.predictors.values() for report in predictor.cache_reports().values()
+        ]
+        return sum(report.hits for report in reports), sum(report.misses for report in reports)
+
+
+def load_environment(trigger: str) -> Environment:
+    """Load every model of `ARTIFACT_DIR`. Raises ArtifactError for what is missing or wrong."""
+    started = perf_counter()
+    formatter = log_to_stderr()
+    settings, event_settings = read_settings(), read_event_settings()
+    predictors = load_predictors(settings.artifact_dir, **settings.load_options())
+    models = LoadedModels(predictors, settings.max_batch_size)
+    init_ms = 1000 * (perf_counter() - started)
+    ready = {
+        "trigger": trigger,
+        "init_ms": round(init_ms, 1),
+        "instruction_set": instruction_set(),
+        "threads": {name: predictor.engine.threads for name, predictor in predictors.items()},
+        "models": {name: predictor.engine.variant.name for name, predictor in predictors.items()},
+    }
+    logging.getLogger("hundredfold.environment").info("ready", extra={"fields": ready})
+    tracing = open_tracing(event_settings.tracing)
+    return Environment(trigger, settings, event_settings, models, Metrics(trigger), tracing, formatter, init_ms)
+
+
+def open_sink(settings: EventSettings) -> ResultSink:
+    """The sinks that are configured. Raises ArtifactError when none is."""
+    from functions.aws import client
+    from functions.results_bucket import BucketSink
+    from functions.results_folder import FolderSink
+    from functions.results_queue import QueueSink
+
+    sinks: list[ResultSink] = []
+    if settings.results_bucket is not None:
+        sinks.append(BucketSink(client("s3"), settings.results_bucket, settings.results_prefix))
+    if settings.results_dir is not None:
+        sinks.append(FolderSink(settings.results_dir, settings.results_prefix))
+    if settings.results_queue_url is not None:
+        sinks.append(QueueSink(client("sqs"), settings.results_queue_url))
+    if not sinks:
+        raise ArtifactError(
+            "no place for results: set HUNDREDFOLD_RESULTS_BUCKET or HUNDREDFOLD_RESULTS_QUEUE_URL, "
+            "or HUNDREDFOLD_RESULTS_DIR on a laptop."
+        )
+    return sinks[0] if len(sinks) == 1 else EverySink(*sinks)

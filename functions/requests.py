@@ -1,0 +1,21 @@
+"""What a record asks: the HTTPS function's body, which names model and task inside since there is no path to do so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layers.errors import InputError
+from layers.runtime.tasks.task import kind
+from layers.runtime.together import Request
+from layers.serving.task_body import read_task_body
+
+
+def read_request(content: dict[str, Any]) -> tuple[str | None, Request]:
+    """The model that is named, if one is, and what it is asked. Raises InputError."""
+    content = dict(content)
+    named = {key: content.pop(key, None) for key in ("model", "task")}
+    for key, value in named.items():
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"{key}: got {kind(value)}, expected a string.")
+    task_body = read_task_body(content)
+    return named["model"], Request(task_body.inputs, task_body.parameters, named["task"])

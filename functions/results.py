@@ -1,0 +1,91 @@
+"""What becomes of a record, and where that goes: one small protocol, of which each sink is a file beside this one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic_core import to_json
+
+from layers.errors import InputError
+from layers.runtime.run import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One record's answer, or why there is none. The same record gives the same key whenever it is delivered.
+
+    `fields` are those of the JSON object besides id and model.
+    """
+
+    id: str
+    model: str
+    fields: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """MODEL/ID.json: a redelivery overwrites its own result and never makes a second one."""
+        return f"{self.model}/{self.id}.json"
+
+    @property
+    def is_error(self) -> bool:
+        """True when the record was refused."""
+        return "error" in self.fields
+
+    def body(self) -> bytes:
+        """The JSON object."""
+        return json_bytes({"id": self.id, "model": self.model, **self.fields})
+
+
+class ResultSink(Protocol):
+    """Where results go."""
+
+    def publish(self, result: Result) -> None:
+        """Keep a result for good before this returns.
+
+        Raises InputError (413) for one that the sink can never hold; anything else may succeed at a later try.
+        """
+
+
+class EverySink:
+    """Publishes to several sinks, in order."""
+
+    def __init__(self, *sinks: ResultSink) -> None:
+        self._sinks = sinks
+
+    def publish(self, result: Result) -> None:
+        """To each of them."""
+        for sink in self._sinks:
+            sink.publish(result)
+
+
+def answer_fields(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as a result carries it: no times, so that a redelivery writes the same bytes."""
+    fields = {"outputs": prediction.value, "tokens": prediction.token_count}
+    if prediction.truncated_tokens:
+        fields["truncated_tokens"] = prediction.truncated_tokens
+    if prediction.generated_tokens:
+        fields["generated_tokens"] = prediction.generated_tokens
+    return fields
+
+
+def refusal_fields(refusal: InputError) -> dict[str, Any]:
+    """A refusal as the HTTPS function words it, with its status."""
+    return {"error": str(refusal), "error_type": refusal.error_type, "status": refusal.status}
+
+
+def is_final(error: Exception) -> bool:
+    """True when no later try can succeed: the record itself is at fault, and not that the model is busy."""
+    return isinstance(error, InputError) and error.status != 429
+
+
+def json_bytes(value: Any) -> bytes:
+    """Compact JSON. Raises ValueError for NaN and infinities, which JSON has no word for."""
+    try:
+        body = to_json(value)
+    except ValueError:  # half a surrogate pair in what a caller sent
+        return json.dumps(value, allow_nan=False).encode("ascii")
+    if b"NaN" in body or b"Infinity" in body:
+        body = json.dumps(value, allow_nan=False).encode("ascii")
+    return body

@@ -1,0 +1,22 @@
+"""A folder in place of the results bucket, for a laptop: DIRECTORY/PREFIX/MODEL/ID.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from functions.results import Result
+
+
+class FolderSink:
+    """Writes results as files, each replaced whole."""
+
+    def __init__(self, directory: Path, prefix: str) -> None:
+        self._directory = directory / prefix
+
+    def publish(self, result: Result) -> None:
+        """Answers and refusals alike. Raises OSError."""
+        path = self._directory / result.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        unfinished.write_bytes(result.body())
+        unfinished.replace(path)

@@ -1,0 +1,41 @@
+"""The results queue: one message an answer.
+
+A queue cannot overwrite, so a record that is delivered twice may be answered twice here: a FIFO queue drops the second
+within five minutes, and the idempotency table for as long as it remembers. Refused records are not sent: they would be
+sent again with every receive, and end in the dead-letter queue in any case.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from functions.results import Result
+from layers.errors import InputError
+
+# Of one message, since August 2025 (AWS, "Amazon SQS message quotas").
+MAX_MESSAGE_BYTES = 2**20
+
+
+class QueueSink:
+    """Sends answers to an SQS queue, standard or FIFO."""
+
+    def __init__(self, sqs: Any, url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+
+    def publish(self, result: Result) -> None:
+        """Answers only. Raises InputError (413) for one that no message can hold, and botocore's errors."""
+        if result.is_error:
+            return
+        body = result.body()
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise InputError(
+                f"result is too large for a message: got {len(body)} bytes, expected at most {MAX_MESSAGE_BYTES}. "
+                "Send results to a bucket (HUNDREDFOLD_RESULTS_BUCKET).",
+                status=413,
+                error_type="too_large",
+            )
+        fifo = {"MessageGroupId": result.model, "MessageDeduplicationId": result.id[:128]}
+        self._sqs.send_message(
+            QueueUrl=self._url, MessageBody=body.decode("utf-8"), **(fifo if self._url.endswith(".fifo") else {})
+        )

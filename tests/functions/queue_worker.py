@@ -1,0 +1,74 @@
+"""A function's process: events in on standard input, one a line, and what the handler returns out again."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.functions.event_source_mapping import InvocationError
+
+ROOT = Path(__file__).parents[2]
+
+
+class Worker:
+    """Starts the process, and a new one after it has died."""
+
+    def __init__(self, handler: str, environment: dict[str, str]) -> None:
+        self._handler = handler
+        self._environment = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+        self.process = self._start()
+
+    def invoke(self, event: dict[str, Any]) -> Any:
+        """What the handler returns. Raises InvocationError when it raised, or when its process died."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.write(json.dumps(event) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except OSError:
+            line = ""
+        if not line.endswith("\n"):
+            self.process.wait()
+            self.process = self._start()
+            raise InvocationError("the process died")
+        answer = json.loads(line)
+        if "raised" in answer:
+            raise InvocationError(answer["raised"])
+        return answer["returned"]
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", __name__, self._handler],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+            env=self._environment,
+        )
+
+
+def main(name: str) -> None:
+    """The process's side."""
+    module = importlib.import_module(name)
+    for line in sys.stdin:
+        try:
+            answer = {"returned": module.handler(json.loads(line), None)}
+        except Exception as error:
+            answer = {"raised": repr(error)}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,153 @@
+"""The real queue handler over a real artifact, with moto's server in place of S3, SQS and DynamoDB."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.idempotency import TableClaims
+from functions.results import Result
+from functions.results_queue import MAX_MESSAGE_BYTES, QueueSink
+from layers.errors import ArtifactError, InputError
+from layers.runtime.predictor import Predictor
+from tests.functions.conftest import imported, read_event
+from tests.functions.event_source_mapping import failures_of
+from tests.functions.fakes import FakeContext
+from tests.functions.stand_in import StandIn
+
+QUEUE = "functions.queue.handler"
+
+
+def test_an_answer_is_the_https_functions_in_the_results_bucket(
+    output: Path, aws: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket = aws.bucket()
+    event = read_event("sqs")
+    with imported(QUEUE, ARTIFACT_DIR=str(output / "toy"), HUNDREDFOLD_RESULTS_BUCKET=bucket) as module:
+        for context in (None, FakeContext(30)):
+            assert module.handler(event, context) == {"batchItemFailures": []}
+    [key] = aws.keys(bucket)
+    message_id = event["Records"][0]["messageId"]
+    assert key == f"results/toy/{message_id}.json"
+    predictor = Predictor.load(output / "toy")
+    result = json.loads(aws.read(bucket, key))
+    assert result == {
+        "id": message_id,
+        "model": "toy",
+        "outputs": predictor.predict(json.loads(event["Records"][0]["body"])["inputs"]).value,
+        "tokens": result["tokens"],
+        "digest": "0" * 64,
+    }
+    written = capsys.readouterr()
+    assert written.out == ""
+    lines = [json.loads(line) for line in written.err.splitlines()]
+    assert [line["ColdStart"] for line in lines if "ColdStart" in line] == [1]
+    assert "editor" not in written.err
+
+
+def test_answers_go_to_a_results_queue(output: Path, aws: StandIn) -> None:
+    queue = aws.queue()
+    with imported(QUEUE, ARTIFACT_DIR=str(output / "toy"), HUNDREDFOLD_RESULTS_QUEUE_URL=queue.url) as module:
+        event = read_event("sqs_fifo")
+        assert [f["itemIdentifier"] for f in module.handler(event, None)["batchItemFailures"]] == [
+            record["messageId"] for record in event["Records"][1:]
+        ]
+    [message] = aws.messages(queue.url)
+    assert json.loads(message)["id"] == "order-1"
+
+
+def test_a_result_that_no_message_holds_is_refused(aws: StandIn) -> None:
+    queue = aws.queue()
+    with pytest.raises(InputError, match="HUNDREDFOLD_RESULTS_BUCKET"):
+        QueueSink(aws.sqs, queue.url).publish(Result("a", "toy", {"outputs": "x" * MAX_MESSAGE_BYTES}))
+    QueueSink(aws.sqs, queue.url).publish(Result("a", "toy", {"error": "refused"}))
+    assert aws.messages(queue.url) == []
+
+
+def test_a_fifo_results_queue_drops_a_second_answer(aws: StandIn) -> None:
+    queue = aws.queue(fifo=True)
+    for _ in range(2):
+        QueueSink(aws.sqs, queue.url).publish(Result("a", "toy", {"outputs": "x"}))
+    assert len(aws.messages(queue.url)) == 1
+
+
+def test_without_a_place_for_results_the_function_does_not_start(output: Path) -> None:
+    with pytest.raises(ArtifactError, match="HUNDREDFOLD_RESULTS_BUCKET"), imported(QUEUE, ARTIFACT_DIR=str(output)):
+        pass
+
+
+def test_a_wrong_setting_is_named(output: Path) -> None:
+    environment = {"ARTIFACT_DIR": str(output / "toy"), "HUNDREDFOLD_RANGE_SECONDS": "soon"}
+    with pytest.raises(ArtifactError, match="HUNDREDFOLD_RANGE_SECONDS: got 'soon'"), imported(QUEUE, **environment):
+        pass
+
+
+@pytest.fixture
+def claims(aws: StandIn) -> TableClaims:
+    return TableClaims(aws.table(), 3600, aws.dynamodb)
+
+
+def test_a_claim_is_held_until_it_is_done_or_released(claims: TableClaims) -> None:
+    assert claims.claim("a", 30) == "mine"
+    assert (claims.claim("a", 30), claims.claim("b", 30)) == ("elsewhere", "mine")
+    claims.release("a")
+    assert claims.claim("a", 30) == "mine"
+    claims.complete("a")
+    assert claims.claim("a", 30) == "done"
+
+
+def test_a_claim_of_an_environment_that_died_runs_out(claims: TableClaims) -> None:
+    assert claims.claim("a", 0) == "mine"
+    assert claims.claim("a", 30) == "mine"
+    assert claims.claim("a", 30) == "elsewhere"
+
+
+def test_a_duplicate_is_not_computed_where_a_table_is_configured(output: Path, aws: StandIn) -> None:
+    bucket, table = aws.bucket(), aws.table()
+    environment = {
+        "ARTIFACT_DIR": str(output / "toy"),
+        "HUNDREDFOLD_RESULTS_BUCKET": bucket,
+        "HUNDREDFOLD_IDEMPOTENCY_TABLE": table,
+    }
+    event = read_event("sqs")
+    with imported(QUEUE, **environment) as module:
+        assert module.handler(event, FakeContext(30)) == {"batchItemFailures": []}
+        [key] = aws.keys(bucket)
+        aws.s3.delete_object(Bucket=bucket, Key=key)
+        assert module.handler(event, FakeContext(30)) == {"batchItemFailures": []}
+    assert aws.keys(bucket) == []
+
+
+def test_a_table_that_cannot_be_asked_hands_records_back(output: Path, aws: StandIn) -> None:
+    environment = {
+        "ARTIFACT_DIR": str(output / "toy"),
+        "HUNDREDFOLD_RESULTS_BUCKET": aws.bucket(),
+        "HUNDREDFOLD_IDEMPOTENCY_TABLE": "no-such-table",
+    }
+    event = read_event("sqs")
+    with imported(QUEUE, **environment) as module:
+        failures = module.handler(event, None)["batchItemFailures"]
+    assert failures == [{"itemIdentifier": event["Records"][0]["messageId"]}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "handed_back"),
+    [
+        (None, set()),
+        ({}, set()),
+        ({"batchItemFailures": []}, set()),
+        ({"batchItemFailures": None}, set()),
+        ({"batchItemFailures": [{"itemIdentifier": "a"}]}, {"a"}),
+        ({"batchItemFailures": [{"itemIdentifier": "c"}]}, {"a", "b"}),
+        ({"batchItemFailures": [{"itemIdentifier": ""}]}, {"a", "b"}),
+        ({"batchItemFailures": [{"itemIdentifier": None}]}, {"a", "b"}),
+        ({"batchItemFailures": [{"id": "a"}]}, {"a", "b"}),
+        ({"failures": []}, {"a", "b"}),
+        ("fine", {"a", "b"}),
+    ],
+)
+def test_the_stand_in_for_the_mapping_reads_answers_as_lambda_does(answer: Any, handed_back: set[str]) -> None:
+    assert failures_of(answer, {"a", "b"}) == handed_back
