@@ -20,6 +20,7 @@ from urllib.parse import urlparse
 import pytest
 from pydantic import BaseModel
 
+from functions.event_settings import EventSettings
 from layers.catalogue import Metric, ModelSpec, Table, Task, read_catalogue
 from layers.runtime.settings import Settings
 from layers.runtime.tasks import TASKS
@@ -199,7 +200,8 @@ def test_every_setting_is_documented(name: str) -> None:
 
 
 def test_every_documented_setting_exists() -> None:
-    known = {f"HUNDREDFOLD_{name.upper()}" for name in Settings.model_fields} | {"HUNDREDFOLD_"}
+    names = [*Settings.model_fields, *EventSettings.model_fields]
+    known = {f"HUNDREDFOLD_{name.upper()}" for name in names} | {"HUNDREDFOLD_"}
     for page in PAGES:
         found = set(re.findall(r"HUNDREDFOLD_[A-Z_]*", page.read_text(encoding="utf-8")))
         assert found <= known, f"{page.name}: {found - known}"
