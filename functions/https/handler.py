@@ -10,9 +10,11 @@ from time import perf_counter
 started = perf_counter()
 
 import logging  # noqa: E402
+import os  # noqa: E402
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from typing import Any  # noqa: E402
 
+from functions.init_phase import warm_until  # noqa: E402
 from functions.logs import log_to_stderr  # noqa: E402
 from layers.runtime.cpu import instruction_set  # noqa: E402
 from layers.runtime.predictor import load_predictors  # noqa: E402
@@ -23,9 +25,15 @@ logger = logging.getLogger("hundredfold.https")
 settings = read_settings()
 # Sessions open without the interpreter's lock, so the HTTP stack is imported meanwhile.
 with ThreadPoolExecutor(1) as beside:
-    loading = beside.submit(load_predictors, settings.artifact_dir, **settings.load_options())
+    loading = beside.submit(
+        load_predictors,
+        settings.artifact_dir,
+        warm_until=warm_until(settings.init_seconds),
+        **settings.load_options(),
+    )
     from mangum import Mangum
 
+    from functions.https.answers import refusal, within_limit
     from functions.https.stage import without_stage
     from layers.serving.application import create_app
     from layers.serving.cold_start import ColdStartHeaders
@@ -40,8 +48,13 @@ ready = {
     "instruction_set": instruction_set(),
     "threads": {name: predictor.engine.threads for name, predictor in predictors.items()},
     "models": {name: predictor.engine.variant.name for name, predictor in predictors.items()},
+    "not_warmed": [name for name, predictor in predictors.items() if not predictor.warmed],
 }
 logger.info("ready", extra={"fields": ready})
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+    from functions.snapstart import Restoration, register
+
+    register(Restoration())
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -52,10 +65,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     except ValueError:
         # The body is neither text nor base64, so there is no request to give to the application.
         logger.warning("event with a body that cannot be decoded")
-        answer = {
-            "statusCode": 400,
-            "headers": {"content-type": "application/json"},
-            "body": '{"error": "body cannot be decoded.", "error_type": "malformed"}',
-            "isBase64Encoded": False,
-        }
-    return answer
+        return refusal(event, 400, "body cannot be decoded.", "malformed")
+    return within_limit(event, answer)

@@ -18,9 +18,16 @@ from layers.packaging.limits import ARTIFACT_BYTES, refuse_oversize
 from layers.packaging.requirements import PROJECT, client_requirements, runtime_requirements
 
 Architecture = Literal["x86_64", "arm64"]
-# Lambda-like folders of the project; the compiler and this package stay on the build machine.
 SERVED = ("layers", "functions")
-LEFT_OUT = ("layers/compiler", "layers/packaging", "functions/local.py")
+# What runs on the build machine, or in functions and images of its own.
+LEFT_OUT = (
+    "layers/compiler",
+    "layers/packaging",
+    "functions/local.py",
+    "functions/gpu",
+    "functions/check",
+    "functions/forward",
+)
 # Code, and what the playground page is made of.
 SERVED_SUFFIXES = (".py", ".html", ".css", ".js", ".json")
 DOCKERFILE = "functions/Dockerfile"

@@ -10,9 +10,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def runtime_requirements(project: Path = PROJECT) -> list[str]:
-    """What every image installs, sorted."""
-    dependencies: list[str] = _project_table(project)["dependencies"]
-    return sorted(dependencies)
+    """What every image installs, sorted: one image serves all triggers, so what events need is in it."""
+    table = _project_table(project)
+    return sorted({*table["dependencies"], *table["optional-dependencies"].get("events", ())})
 
 
 def client_requirements(project: Path = PROJECT) -> list[str]:

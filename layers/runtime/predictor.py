@@ -15,6 +15,7 @@ from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine,
 from layers.runtime.run import Prediction, Run, StreamEvent
 from layers.runtime.tasks import TASKS
 from layers.runtime.tasks.task import Task
+from layers.runtime.warming import warm
 
 NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
@@ -24,6 +25,7 @@ class Predictor:
 
     def __init__(self, engine: Engine | GenerationEngine) -> None:
         self.engine = engine
+        self.warmed = False
         self.tasks = tuple(name for name, task in TASKS.items() if task.served_by(engine.manifest))
         if not self.tasks:
             raise ArtifactError(
@@ -32,10 +34,13 @@ class Predictor:
             )
 
     @classmethod
-    def load(cls, directory: Path, **options: Unpack[GenerationLoadOptions]) -> Predictor:
+    def load(
+        cls, directory: Path, *, warm_until: float | None = None, **options: Unpack[GenerationLoadOptions]
+    ) -> Predictor:
         """Open an artifact and run it once. Options and errors are those of `Engine.load`, or `GenerationEngine.load`.
 
         What only generation needs is accepted for any artifact: a folder of them is loaded with one set of options.
+        The run is not waited for when `time.monotonic` reads `warm_until`, and then `warmed` is false.
         """
         engine: Engine | GenerationEngine
         if Manifest.read(directory).task in GENERATIVE_TASKS:
@@ -44,8 +49,9 @@ class Predictor:
             for name in ("kv_cache_bytes", "prefix_cache_bytes", "max_generations", "generation_wait_seconds"):
                 options.pop(name, None)  # type: ignore[misc]  # keys of a TypedDict are literals elsewhere
             engine = Engine.load(directory, **options)  # type: ignore[misc]  # what is left are its options
-        engine.warm_up()
-        return cls(engine)
+        predictor = cls(engine)
+        predictor.warmed = warm(engine.warm_up, warm_until)
+        return predictor
 
     @property
     def manifest(self) -> Manifest:
@@ -107,8 +113,10 @@ def _resumed(first: StreamEvent, others: Generator[StreamEvent]) -> Generator[St
     yield from others
 
 
-def load_predictors(artifact_dir: Path, **options: Unpack[GenerationLoadOptions]) -> dict[str, Predictor]:
-    """Load one artifact, or every artifact in a folder of them, by the model's name.
+def load_predictors(
+    artifact_dir: Path, *, warm_until: float | None = None, **options: Unpack[GenerationLoadOptions]
+) -> dict[str, Predictor]:
+    """Load one artifact, or every artifact in a folder of them, by the model's name; `warm_until` as `Predictor.load`.
 
     Raises ArtifactError when there is none, when two share a name, and as `Engine.load` does.
     """
@@ -123,7 +131,7 @@ def load_predictors(artifact_dir: Path, **options: Unpack[GenerationLoadOptions]
     options = {"alone": len(directories) == 1, **options}
     predictors: dict[str, Predictor] = {}
     for directory in directories:
-        predictor = Predictor.load(directory, **options)
+        predictor = Predictor.load(directory, warm_until=warm_until, **options)
         if predictor.manifest.name in predictors:
             raise ArtifactError(f"{directory}: another artifact of {artifact_dir} is named {predictor.manifest.name!r}")
         predictors[predictor.manifest.name] = predictor

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     """How long a request waits for others to be written before it is refused with 429."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Threads of a session; when absent, what the CPU share of the environment allows."""
+    init_seconds: Annotated[float, Field(ge=0)] = 8.0
+    """How long after the start of the process a warm inference may take in Lambda's init phase, which has 10 s."""
     verify_weights: bool = False
     """Check weights by hash at load and not only by size; reads every byte of them."""
 

@@ -62,8 +62,9 @@ def test_what_is_served_goes_in_and_the_build_machine_stays_behind(artifact: Pat
 def test_requirements_are_those_of_the_project(artifact: Path, tmp_path: Path) -> None:
     directory = write_build_context([artifact], tmp_path / "context", architecture="x86_64")
     stated = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    assert (directory / "requirements.txt").read_text().splitlines() == sorted(stated)
-    assert not any(name.startswith(("torch", "transformers", "onnx=")) for name in stated)
+    required = (directory / "requirements.txt").read_text().splitlines()
+    assert set(stated) <= set(required)
+    assert not any(name.startswith(("torch", "transformers", "onnx=")) for name in required)
 
 
 def test_wheels_are_taken_along(artifact: Path, tmp_path: Path) -> None:
