@@ -25,7 +25,8 @@ TextPair = tuple[str, str | None]
 class Prediction:
     """An answer that JSON can carry, and what it took. Times in milliseconds, tokens with special ones.
 
-    `token_count` is of the inputs; `generated_tokens` of the texts that were written.
+    `token_count` is of the inputs; `generated_tokens` of the texts that were written. `repeatable` is false where the
+    same question would be answered otherwise: something was drawn by a seed that nobody sent.
     """
 
     value: Any
@@ -35,6 +36,8 @@ class Prediction:
     inference_ms: float
     postprocessing_ms: float
     generated_tokens: int = 0
+    repeatable: bool = True
+    from_cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Run:
         self._started = perf_counter()
         self._token_count = 0
         self._generated_tokens = 0
+        self._repeatable = True
         self._truncated_tokens = 0
         self._tokenization = 0.0
         self._inference = 0.0
@@ -166,7 +170,7 @@ class Run:
         started = perf_counter()
         texts = self.writer.generate(prompts, options)
         self._inference += perf_counter() - started
-        self._generated_tokens += sum(text.token_count for several in texts for text in several)
+        self._count_written([text for several in texts for text in several], options)
         return texts
 
     def branch(self, prompt: Prompt, options: Sequence[DecodingOptions]) -> list[Continuation]:
@@ -174,7 +178,7 @@ class Run:
         started = perf_counter()
         texts = self.writer.branch(prompt, options)
         self._inference += perf_counter() - started
-        self._generated_tokens += sum(text.token_count for text in texts)
+        self._count_written(texts, options)
         return texts
 
     def stream(self, prompt: Prompt, options: Sequence[DecodingOptions], before: str = "") -> Generator[StreamEvent]:
@@ -193,7 +197,12 @@ class Run:
             inference_ms=1000 * self._inference,
             postprocessing_ms=1000 * (total - self._tokenization - self._inference),
             generated_tokens=self._generated_tokens,
+            repeatable=self._repeatable,
         )
+
+    def _count_written(self, texts: Sequence[Continuation], options: Sequence[DecodingOptions]) -> None:
+        self._generated_tokens += sum(text.token_count for text in texts)
+        self._repeatable &= all(own.seed_sent or not own.do_sample for own in options)
 
 
 def _with_end(

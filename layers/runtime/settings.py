@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     """Threads that answer requests; 0 answers one at a time on the server's own thread, as Lambda needs it."""
     encoding_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 2**20
     """What the cache of encodings may hold, per model."""
+    response_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 2**20
+    """What the cache of whole answers may hold in memory, per model; 0 keeps none."""
+    response_cache_table: Annotated[str, Field(min_length=1)] | None = None
+    """A DynamoDB table through which environments share answers."""
+    response_cache_ttl_seconds: Annotated[int, Field(ge=1)] = 86_400
+    """How long an answer in the table is valid."""
     kv_cache_bytes: Annotated[int, Field(ge=1)] = DEFAULT_KV_CACHE_BYTES
     """Most memory for the keys and values of all requests that are being written, per generative model."""
     prefix_cache_bytes: Annotated[int, Field(ge=0)] = DEFAULT_PREFIX_CACHE_BYTES

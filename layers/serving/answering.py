@@ -16,6 +16,7 @@ from layers.runtime.run import Prediction, StreamEvent
 from layers.runtime.settings import Settings
 from layers.serving.answers import prediction_answer
 from layers.serving.event_stream import EventStream
+from layers.serving.response_cache import ResponseCaches, response_key
 from layers.serving.workers import workers_for
 
 Shape = Callable[[Prediction], Any]
@@ -70,8 +71,9 @@ class Admission:
 class Answering:
     """Asks models for an application; made once, by `create_app`. Called on one event loop only."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, responses: ResponseCaches) -> None:
         self._settings = settings
+        self._responses = responses
         self._admission = Admission(settings.max_concurrent_requests)
         self._workers = workers_for(settings.workers)
 
@@ -98,9 +100,16 @@ class Answering:
 
     def _predict(self, question: Question) -> tuple[Prediction, float]:
         begun = perf_counter()
-        prediction = question.predictor.predict(
-            question.inputs, question.parameters, task=question.task, max_inputs=self._settings.max_batch_size
-        )
+        predictor, task, most = question.predictor, question.task, self._settings.max_batch_size
+        cache = self._responses.of(predictor)
+        key = None
+        if question.use_cache and cache.enabled:
+            key = response_key(predictor, task, question.inputs, question.parameters, most)
+        prediction = cache.find(key) if key else None
+        if prediction is None:
+            prediction = predictor.predict(question.inputs, question.parameters, task=task, max_inputs=most)
+            if key:
+                cache.keep(key, prediction)
         return prediction, begun
 
     async def _events(self, question: Question, shape: StreamShape) -> AsyncGenerator[bytes]:

@@ -39,6 +39,8 @@ def prediction_answer(value: Any, prediction: Prediction, started: float, queue_
         "x-inference-time": f"{prediction.inference_ms:.3f}",
         "x-total-time": f"{total:.3f}",
     }
+    if prediction.from_cache:
+        headers["x-cache"] = "hit"
     if prediction.truncated_tokens:
         headers["x-truncated-tokens"] = str(prediction.truncated_tokens)
     if prediction.generated_tokens:

@@ -14,13 +14,15 @@ from layers.serving.answers import json_answer
 from layers.serving.failures import install_failures
 from layers.serving.hub_routes import hub_routes
 from layers.serving.models import Models
+from layers.serving.response_cache import ResponseCaches
 from layers.serving.tei_routes import tei_routes
 from layers.serving.tgi_routes import tgi_routes
 
 
 def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastAPI:
     """Serve loaded predictors, each by its name and the only one also at `/`."""
-    models, answering = Models(predictors, settings), Answering(settings)
+    responses = ResponseCaches(predictors.values(), settings)
+    models, answering = Models(predictors, settings, responses), Answering(settings, responses)
     # A redirect to or from a trailing slash would send the client to a host only the gateway knows.
     app = FastAPI(title="Hundredfold", redirect_slashes=False)
     install_failures(app)

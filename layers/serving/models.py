@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import cache
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from typing import Any
 
 from layers.errors import InputError
+from layers.runtime.cache import CacheReport
 from layers.runtime.engine import Engine
 from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine
 from layers.runtime.predictor import Predictor
 from layers.runtime.settings import Settings
+from layers.serving.release import RELEASE
+from layers.serving.response_cache import ResponseCaches
 
 
 class Models:
     """The predictors that one application serves, by name."""
 
-    def __init__(self, predictors: Mapping[str, Predictor], settings: Settings) -> None:
+    def __init__(self, predictors: Mapping[str, Predictor], settings: Settings, responses: ResponseCaches) -> None:
         self._predictors = dict(predictors)
+        self._responses = responses
         self.settings = settings
 
     def named(self, name: str) -> Predictor:
@@ -65,7 +66,7 @@ class Models:
             # A prompt that is too long is refused: what is cut from its end or its beginning changes what follows.
             "auto_truncate": manifest.task not in GENERATIVE_TASKS,
             "tokenization_workers": max(1, self.settings.workers),
-            "version": _version(),
+            "version": RELEASE,
             "sha": None,
             "docker_label": None,
             "payload_limit": self.settings.max_body_bytes,
@@ -77,8 +78,12 @@ class Models:
             "threads": engine.threads,
             "max_request_tokens": engine.limits.request_tokens,
             **_writing_limits(engine),
-            "caches": {name: asdict(report) for name, report in predictor.cache_reports().items()},
+            "caches": {name: asdict(report) for name, report in self.cache_reports(predictor).items()},
         }
+
+    def cache_reports(self, predictor: Predictor) -> dict[str, CacheReport]:
+        """Every cache that stands between a request and this model, by name."""
+        return {**predictor.cache_reports(), **self._responses.of(predictor).reports()}
 
     def _served(self) -> str:
         return f"Served here: {', '.join(f'{n} ({m.manifest.task})' for n, m in self._predictors.items())}."
@@ -105,11 +110,3 @@ def _writing_limits(engine: Engine | GenerationEngine) -> dict[str, Any]:
         "max_new_tokens": engine.limits.new_tokens,
         "max_total_tokens": engine.max_total_tokens,
     }
-
-
-@cache
-def _version() -> str:
-    try:
-        return installed_version("hundredfold")
-    except PackageNotFoundError:
-        return "unknown"

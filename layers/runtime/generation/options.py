@@ -16,8 +16,8 @@ class DecodingOptions:
     `frequency_penalty` and `presence_penalty` are OpenAI's, over the tokens generated so far. `min_length` counts the
     prompt (for encoder-decoders: the decoder's), `min_new_tokens` does not. `stop` strings end the text; the string
     itself is part of it when `keep_stop`, as in text-generation-inference, and is cut when not, as in OpenAI's API.
-    `seed` is that of the row's own generator. `logprobs` asks for each token's log probability, `top_tokens` for that
-    many of the likeliest tokens beside it.
+    `seed` is that of the row's own generator; `seed_sent` is false where nobody chose it. `logprobs` asks for each
+    token's log probability, `top_tokens` for that many of the likeliest tokens beside it.
     """
 
     max_new_tokens: int
@@ -25,6 +25,7 @@ class DecodingOptions:
     min_length: int = 0
     do_sample: bool = False
     seed: int = 0
+    seed_sent: bool = True
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0

@@ -92,6 +92,7 @@ class DecodingParameters(StrictParameters):
             max_new_tokens=self._new_tokens(generation, prompt_tokens, room, default_new_tokens),
             do_sample=sampling is not None,
             seed=_first(self.seed, secrets.randbits(63)) if sampling is not None else 0,
+            seed_sent=self.seed is not None,
             num_beams=beams,
             num_return_sequences=returned,
             suppress_tokens=defaults.suppress_tokens,
