@@ -8,24 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnxscript import GraphBuilder
 
 from layers.compiler.checkpoint import Checkpoint
-from layers.compiler.head_layout import Picks
-from layers.compiler.plan import EXACT_LINEAR, Plan, Site
+from layers.compiler.plan import EXACT_LINEAR, Plan, Product, Site, joined
+from layers.compiler.stored import Projection, Selection
 from layers.errors import UnsupportedError
 
 Array = NDArray[Any]
 Value = ir.Value
-# Features a projection takes of a stored matrix: a slice, a rearrangement, or (None) all of them.
-Selection = tuple[int, int] | Picks | None
-
 OPSET = 23
 IR_VERSION = 11
 MICROSOFT = "com.microsoft"
@@ -105,18 +100,25 @@ class Net:
         `exact` keeps the product in fp32 whatever the plan says (small heads, where int8 gains nothing);
         `vocabulary` is for a decoder's last product, which plans may give a form of its own.
         """
-        bias = f"{module}.bias" if bias == "" else bias
-        weight = weight or f"{module}.weight"
-        out_features, in_features = self.checkpoint.shape(weight)[:: -1 if transposed else 1]
-        rows, columns = _unless_all(rows, out_features), _unless_all(columns, in_features)
-        stored = _Stored(weight, bias, rows, columns, transposed)
-        site = self._site(x, module, stored)
+        site = self._site(x, Projection(module, rows, bias=bias, weight=weight, columns=columns, transposed=transposed))
         form = EXACT_LINEAR if exact else self.plan.linear_for(site.name, vocabulary=vocabulary)
         product = form.emit(self, x, site)
         if product.bias is not None and activation == "gelu":
             return self.ms.BiasGelu(product.value, product.bias)
-        value = product.value if product.bias is None else self.op.Add(product.value, product.bias)
+        value = self._with_bias(product)
         return self.activate(value, activation) if activation else value
+
+    def side_by_side(self, x: Value, projections: Sequence[Projection]) -> Value:
+        """Several projections of x on one last axis: one product where the plan has one form for all of them.
+
+        At one row most of a small product is its start: GPT-2 has a third of the products a token this way.
+        """
+        sites = [self._site(x, projection) for projection in projections]
+        forms = [self.plan.linear_for(site.name) for site in sites]
+        if any(form is not forms[0] for form in forms):
+            parts = [form.emit(self, x, site) for form, site in zip(forms, sites, strict=True)]
+            return self.op.Concat(*(self._with_bias(part) for part in parts), axis=-1)
+        return self._with_bias(forms[0].emit(self, x, joined(sites)))
 
     def embed(self, ids: Value, name: str) -> Value:
         """Rows of the table `name` [entries, dimension] at `ids`: [batch, sequence, dimension]."""
@@ -204,8 +206,12 @@ class Net:
                 self._builder.add_output(value, None)
         return ir.Model(self._graph, ir_version=IR_VERSION, producer_name="hundredfold")
 
-    def _site(self, x: Value, module: str, stored: _Stored) -> Site:
-        checkpoint = self.checkpoint
+    def _with_bias(self, product: Product) -> Value:
+        return product.value if product.bias is None else self.op.Add(product.value, product.bias)
+
+    def _site(self, x: Value, projection: Projection) -> Site:
+        checkpoint, module = self.checkpoint, projection.module
+        stored = projection.stored(checkpoint)
         out_features, in_features = stored.features(checkpoint)
         suffix = stored.suffix
         # A layer applied more than once (ALBERT) shares its weights, but each use sees other activations.
@@ -227,62 +233,6 @@ class Net:
         self.sites[name] = site
         self.taps[name] = x
         return site
-
-
-def _unless_all(selection: Selection, features: int) -> Selection:
-    """The selection; None where it takes every feature in order."""
-    everything = isinstance(selection, Picks) and selection.indices == tuple(range(features))
-    return None if everything else selection
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """How a site's weight and bias lie in the checkpoint, and which part of them the site takes."""
-
-    weight: str
-    bias: str | None
-    rows: Selection
-    columns: Selection
-    transposed: bool
-
-    @property
-    def suffix(self) -> str:
-        """What tells sites that share a tensor apart."""
-        rows, columns = _name(self.rows), _name(self.columns)
-        return f"[{rows},{columns}]" if columns else f"[{rows}]" if rows else ""
-
-    def features(self, checkpoint: Checkpoint) -> tuple[int, int]:
-        """(out_features, in_features) of the site."""
-        out_features, in_features = checkpoint.shape(self.weight)[:: -1 if self.transposed else 1]
-        return _count(self.rows, out_features), _count(self.columns, in_features)
-
-    def read_weight(self, checkpoint: Checkpoint) -> Array:
-        """[out_features, in_features], float32."""
-        stored = checkpoint.read(self.weight)
-        rows = _select(stored.T if self.transposed else stored, self.rows, 0)
-        return np.asarray(_select(rows, self.columns, 1), np.float32)
-
-    def read_bias(self, checkpoint: Checkpoint) -> Array:
-        """[out_features], float32."""
-        assert self.bias is not None
-        # BART keeps the bias of its logits as [1, vocabulary].
-        return np.asarray(_select(checkpoint.read(self.bias).reshape(-1), self.rows, 0), np.float32)
-
-
-def _name(selection: Selection) -> str:
-    return selection.name if isinstance(selection, Picks) else "{}:{}".format(*selection) if selection else ""
-
-
-def _count(selection: Selection, features: int) -> int:
-    if selection is None:
-        return features
-    return len(selection) if isinstance(selection, Picks) else selection[1] - selection[0]
-
-
-def _select(array: Array, selection: Selection, axis: int) -> Array:
-    if isinstance(selection, Picks):
-        return selection.take(array, axis)
-    return array if selection is None else array.take(range(*selection), axis)
 
 
 def count_operators(model: ir.Model) -> dict[str, int]:

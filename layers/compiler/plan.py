@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -38,6 +38,29 @@ class Site:
         if self.read_bias is None:
             return None
         return net.lazy(f"{self.module}.bias", ir.DataType.FLOAT, (self.out_features,), self.read_bias)
+
+
+def joined(sites: Sequence[Site]) -> Site:
+    """Sites that read one tensor as one, their outputs side by side; ranges and rules are those of the first."""
+    first = sites[0]
+
+    def read_weight() -> NDArray[np.float32]:
+        return np.concatenate([site.read_weight() for site in sites])
+
+    def read_bias() -> NDArray[np.float32]:
+        return np.concatenate(
+            [site.read_bias() if site.read_bias else np.zeros(site.out_features, np.float32) for site in sites]
+        )
+
+    return Site(
+        name=first.name,
+        module="+".join(site.module for site in sites),
+        key="+".join(site.key for site in sites),
+        in_features=first.in_features,
+        out_features=sum(site.out_features for site in sites),
+        read_weight=read_weight,
+        read_bias=read_bias if any(site.read_bias for site in sites) else None,
+    )
 
 
 @dataclass(frozen=True)

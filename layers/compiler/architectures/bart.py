@@ -25,6 +25,7 @@ from layers.compiler.architectures.seq2seq_positions import (
 )
 from layers.compiler.head_layout import HeadLayout
 from layers.compiler.net import Net
+from layers.compiler.stored import Projection
 from layers.generation import CacheLayout
 
 ENCODER, DECODER = "model.encoder", "model.decoder"
@@ -112,11 +113,9 @@ def decoder_layer(
     scale = float(layout.size**-0.5)
 
     def own_attention(x: ir.Value) -> ir.Value:
-        query, key, value = (
-            net.linear(x, f"{at}.self_attn.{part}_proj", rows=layout.picks(heads)) for part in ("q", "k", "v")
-        )
+        parts = [Projection(f"{at}.self_attn.{part}_proj", layout.picks(heads)) for part in "qkv"]
         shape = AttentionShape(heads, heads, layout, scale)
-        attended = decoding.self_attention(index, query, key, value, shape)
+        attended = decoding.self_attention(index, shape, net.side_by_side(x, parts))
         return net.linear(attended, f"{at}.self_attn.out_proj", columns=layout.picks(heads))
 
     def cross_attention(x: ir.Value) -> ir.Value:

@@ -16,6 +16,7 @@ from layers.compiler.architectures.decoding import AttentionShape, Decoding
 from layers.compiler.architectures.heads import tied
 from layers.compiler.head_layout import HeadLayout
 from layers.compiler.net import Net
+from layers.compiler.stored import Projection
 from layers.generation import CacheLayout
 
 WORDS = "transformer.word_embeddings.weight"
@@ -53,14 +54,10 @@ def layout_of(config: HfConfig) -> HeadLayout:
 def attention(net: Net, config: HfConfig, decoding: Decoding, layer: int, x: ir.Value, bias: ir.Value) -> ir.Value:
     """dense(attention(query_key_value(x))) [batch, sequence, hidden]."""
     at, heads, layout = f"transformer.h.{layer}.self_attention", config["n_head"], layout_of(config)
-    query, key, value = (
-        net.linear(
-            x, f"{at}.query_key_value", rows=layout.picks(heads, start=part * layout.size, stride=3 * layout.size)
-        )
-        for part in range(3)
-    )
+    picks = [layout.picks(heads, start=part * layout.size, stride=3 * layout.size) for part in range(3)]
+    parts = [Projection(f"{at}.query_key_value", rows) for rows in picks]
     shape = AttentionShape(heads, heads, layout, float(layout.size**-0.5), bias=bias)
-    attended = decoding.self_attention(layer, query, key, value, shape)
+    attended = decoding.self_attention(layer, shape, net.side_by_side(x, parts))
     return net.linear(attended, f"{at}.dense", columns=layout.picks(heads))
 
 

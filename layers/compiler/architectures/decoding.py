@@ -67,11 +67,17 @@ class Decoding:
         return self._once("keys", lambda: self.net.op.Range(self._integer(0), total, self._integer(1)))
 
     def self_attention(
-        self, layer: int, query: ir.Value, key: ir.Value, value: ir.Value, shape: AttentionShape
+        self,
+        layer: int,
+        shape: AttentionShape,
+        query: ir.Value,
+        key: ir.Value | None = None,
+        value: ir.Value | None = None,
     ) -> ir.Value:
         """Causal attention over the layer's cache and the new tokens: [batch, sequence, heads * head_dim].
 
-        `query` is [batch, sequence, heads * head_dim], `key` and `value` [batch, sequence, kv_heads * head_dim].
+        `query` is [batch, sequence, heads * head_dim], `key` and `value` [batch, sequence, kv_heads * head_dim];
+        without them `query` holds all three side by side.
         """
         assert shape.layout.padded == self.cache.head_dim, "the cache was laid out for another head size"
         options: dict[str, Any] = {"num_heads": shape.heads, "kv_num_heads": shape.kv_heads, "scale": shape.scale}

@@ -12,6 +12,7 @@ from layers.compiler.architectures.decoding import AttentionShape, Decoding
 from layers.compiler.architectures.heads import tied
 from layers.compiler.head_layout import HeadLayout
 from layers.compiler.net import Net
+from layers.compiler.stored import Projection
 from layers.generation import CacheLayout
 
 WORDS = "transformer.wte.weight"
@@ -32,12 +33,9 @@ def attention(net: Net, config: HfConfig, decoding: Decoding, layer: int, x: ir.
     """c_proj(attention(c_attn(x))) [batch, sequence, hidden]."""
     hidden, heads = config["n_embd"], config["n_head"]
     at, layout = f"transformer.h.{layer}.attn", head_layout(config)
-    query, key, value = (
-        net.linear(x, f"{at}.c_attn", rows=layout.picks(heads, start=part * hidden), transposed=True)
-        for part in range(3)
-    )
+    parts = [Projection(f"{at}.c_attn", layout.picks(heads, start=part * hidden), transposed=True) for part in range(3)]
     shape = AttentionShape(heads, heads, layout, scale_of(config, layer))
-    attended = decoding.self_attention(layer, query, key, value, shape)
+    attended = decoding.self_attention(layer, shape, net.side_by_side(x, parts))
     return net.linear(attended, f"{at}.c_proj", columns=layout.picks(heads), transposed=True)
 
 

@@ -9,6 +9,7 @@ from layers.compiler.architectures.decoding import AttentionShape, Decoding
 from layers.compiler.architectures.heads import tied
 from layers.compiler.head_layout import HeadLayout
 from layers.compiler.net import Net
+from layers.compiler.stored import Projection
 from layers.generation import CacheLayout
 
 WORDS = "transformer.wte.weight"
@@ -24,12 +25,10 @@ def attention(net: Net, config: HfConfig, decoding: Decoding, layer: int, x: ir.
     """out_proj(attention(q, k, v)) [batch, sequence, hidden]; only the output has a bias."""
     heads, layout = config["num_heads"], layout_of(config)
     at = f"transformer.h.{layer}.attn.attention"
-    query, key, value = (
-        net.linear(x, f"{at}.{part}_proj", rows=layout.picks(heads), bias=None) for part in ("q", "k", "v")
-    )
+    parts = [Projection(f"{at}.{part}_proj", layout.picks(heads), bias=None) for part in "qkv"]
     window = config["window_size"] if config["attention_layers"][layer] == LOCAL else None
     shape = AttentionShape(heads, heads, layout, scale=1.0, window=window)
-    attended = decoding.self_attention(layer, query, key, value, shape)
+    attended = decoding.self_attention(layer, shape, net.side_by_side(x, parts))
     return net.linear(attended, f"{at}.out_proj", columns=layout.picks(heads))
 
 

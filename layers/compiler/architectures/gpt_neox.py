@@ -13,6 +13,7 @@ from layers.compiler.architectures.heads import tied
 from layers.compiler.architectures.rotary import rotary_tables
 from layers.compiler.head_layout import HeadLayout
 from layers.compiler.net import Net
+from layers.compiler.stored import Projection
 from layers.generation import CacheLayout
 
 WORDS = "gpt_neox.embed_in.weight"
@@ -32,17 +33,10 @@ def attention(
     """dense(attention(query_key_value(x))) [batch, sequence, hidden]."""
     at, heads, layout = f"gpt_neox.layers.{layer}.attention", config["num_attention_heads"], layout_of(config)
     bias = "" if config["attention_bias"] else None
-    query, key, value = (
-        net.linear(
-            x,
-            f"{at}.query_key_value",
-            rows=layout.picks(heads, start=part * layout.size, stride=3 * layout.size),
-            bias=bias,
-        )
-        for part in range(3)
-    )
+    picks = [layout.picks(heads, start=part * layout.size, stride=3 * layout.size) for part in range(3)]
+    parts = [Projection(f"{at}.query_key_value", rows, bias) for rows in picks]
     shape = AttentionShape(heads, heads, layout, float(layout.size**-0.5), rotary)
-    attended = decoding.self_attention(layer, query, key, value, shape)
+    attended = decoding.self_attention(layer, shape, net.side_by_side(x, parts))
     return net.linear(attended, f"{at}.dense", columns=layout.picks(heads), bias=bias)
 
 

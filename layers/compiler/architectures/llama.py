@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -20,6 +21,7 @@ from layers.compiler.architectures.heads import tied
 from layers.compiler.architectures.rotary import rotary_tables
 from layers.compiler.head_layout import HeadLayout
 from layers.compiler.net import Net
+from layers.compiler.stored import Projection
 from layers.errors import UnsupportedError
 from layers.generation import CacheLayout
 
@@ -121,15 +123,15 @@ class Llama:
         normed = self.norm(hidden_states, f"model.layers.{layer}.input_layernorm")
         starts = (0, heads * layout.size, (heads + kv_heads) * layout.size)
         bias = "" if self.traits.input_bias(config) else None
-        query, key, value = (
-            net.linear(normed, f"{at}.qkv_proj", rows=layout.picks(count, start=start), bias=bias)
+        parts = [
+            Projection(f"{at}.qkv_proj", layout.picks(count, start=start), bias)
             if self.traits.fused
-            else net.linear(normed, f"{at}.{part}_proj", rows=layout.picks(count), bias=bias)
+            else Projection(f"{at}.{part}_proj", layout.picks(count), bias)
             for part, count, start in zip("qkv", (heads, kv_heads, kv_heads), starts, strict=True)
-        )
+        ]
+        projected = [net.side_by_side(normed, parts)]
         if self.traits.head_norms:
-            query = self.head_norm(query, f"{at}.q_norm", heads)
-            key = self.head_norm(key, f"{at}.k_norm", kv_heads)
+            projected = self.apart(projected[0], at, heads, kv_heads)
         shape = AttentionShape(
             heads,
             kv_heads,
@@ -139,7 +141,7 @@ class Llama:
             window=self.traits.window(config, layer),
             softcap=config.get("attn_logit_softcapping"),
         )
-        attended = self.decoding.self_attention(layer, query, key, value, shape)
+        attended = self.decoding.self_attention(layer, shape, *projected)
         bias = "" if self.traits.output_bias(config) else None
         attended = net.linear(attended, f"{at}.o_proj", columns=layout.picks(heads), bias=bias)
         after = f"model.layers.{layer}.post_attention_layernorm"
@@ -164,6 +166,14 @@ class Llama:
     def norm(self, x: ir.Value, module: str) -> ir.Value:
         """RMS norm over the hidden size."""
         return self.net.rms_norm(x, module, self.config["rms_norm_eps"], plus_one=self.traits.norms_from_one)
+
+    def apart(self, projected: ir.Value, at: str, heads: int, kv_heads: int) -> list[ir.Value]:
+        """Queries, keys and values, the first two with the norm of each head."""
+        net, width = self.net, self.layout.padded
+        sizes = net.constant("qkv.sizes", np.array([heads, kv_heads, kv_heads], np.int64) * width)
+        parts: Any = net.op.Split(projected, sizes, axis=-1, _outputs=[f"{at}.{part}" for part in "qkv"])
+        query, key, value = parts
+        return [self.head_norm(query, f"{at}.q_norm", heads), self.head_norm(key, f"{at}.k_norm", kv_heads), value]
 
     def head_norm(self, x: ir.Value, module: str, heads: int) -> ir.Value:
         """RMS norm of each head of x [batch, sequence, heads * padded].

@@ -13,6 +13,7 @@ from layers.compiler.architectures.decoding import AttentionShape, Decoding
 from layers.compiler.architectures.heads import tied
 from layers.compiler.head_layout import HeadLayout
 from layers.compiler.net import Net
+from layers.compiler.stored import Projection
 from layers.generation import CacheLayout
 
 WORDS = "model.decoder.embed_tokens.weight"
@@ -38,11 +39,9 @@ def attention(net: Net, config: HfConfig, decoding: Decoding, layer: int, x: ir.
     """out_proj(attention(q, k, v)) [batch, sequence, hidden]."""
     heads, layout = config["num_attention_heads"], layout_of(config)
     at, bias = f"model.decoder.layers.{layer}.self_attn", "" if config["enable_bias"] else None
-    query, key, value = (
-        net.linear(x, f"{at}.{part}_proj", rows=layout.picks(heads), bias=bias) for part in ("q", "k", "v")
-    )
+    parts = [Projection(f"{at}.{part}_proj", layout.picks(heads), bias) for part in "qkv"]
     shape = AttentionShape(heads, heads, layout, float(layout.size**-0.5))
-    attended = decoding.self_attention(layer, query, key, value, shape)
+    attended = decoding.self_attention(layer, shape, net.side_by_side(x, parts))
     return net.linear(attended, f"{at}.out_proj", columns=layout.picks(heads), bias=bias)
 
 

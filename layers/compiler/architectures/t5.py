@@ -21,6 +21,7 @@ from layers.compiler.architectures.decoding import AttentionShape, Decoding
 from layers.compiler.architectures.heads import tied
 from layers.compiler.head_layout import HeadLayout
 from layers.compiler.net import Net
+from layers.compiler.stored import Projection
 from layers.generation import CacheLayout
 
 # Sources have no end, but the encoder's bias is laid out from a table by distance, and memory grows as its square.
@@ -126,8 +127,8 @@ def decode(net: Net, config: HfConfig, decoding: Decoding) -> ir.Value:
     for index in range(config["num_decoder_layers"]):
         at = f"decoder.block.{index}.layer"
         x, own = norm(net, config, f"{at}.0", hidden_states), f"{at}.0.SelfAttention"
-        query, key, value = (net.linear(x, f"{own}.{part}", rows=layout.picks(heads), bias=None) for part in "qkv")
-        attended = decoding.self_attention(index, query, key, value, shape)
+        parts = [Projection(f"{own}.{part}", layout.picks(heads), bias=None) for part in "qkv"]
+        attended = decoding.self_attention(index, shape, net.side_by_side(x, parts))
         attended = net.linear(attended, f"{own}.o", columns=layout.picks(heads), bias=None)
         hidden_states = op.Add(hidden_states, attended)
         if index == config["num_decoder_layers"] - 1:
