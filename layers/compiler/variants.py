@@ -5,7 +5,7 @@ from __future__ import annotations
 from layers.artifact import InstructionSet
 from layers.catalogue import ModelSpec
 from layers.compiler.calibration import Calibration
-from layers.compiler.forms.embedding import Int8Embedding
+from layers.compiler.forms.embedding import BlockEmbedding, Int8Embedding
 from layers.compiler.forms.int8_dynamic import Int8Dynamic
 from layers.compiler.forms.int8_row import Int8Row
 from layers.compiler.forms.int8_static import Int8Static
@@ -63,10 +63,11 @@ def writing_candidates(spec: ModelSpec) -> list[Plan]:
     form at one row and at 128 (docs/benchmarks.md). The product with the vocabulary is read whole for each token, and
     its blocks of 8-bit weights took half the time.
     """
-    embedding, blocks = Int8Embedding(), WeightOnly()
+    blocks = WeightOnly()
+    embedding = BlockEmbedding(blocks)
     int8 = [
         Plan("int8-row", "int8", Int8Row(), embedding, EXACT_ON[8], vocabulary=blocks),
-        Plan("int8-row-7bit", "int8", Int8Row(bits=7), embedding, EXACT_ON[7]),
+        Plan("int8-row-7bit", "int8", Int8Row(bits=7), embedding, EXACT_ON[7], vocabulary=blocks),
         Plan("int8-dynamic", "int8", Int8Dynamic(), embedding, EXACT_ON[8], vocabulary=blocks),
         Plan("int8-weights", "int8", blocks, embedding),
     ]

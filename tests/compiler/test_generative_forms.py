@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
-from layers.compiler.forms.embedding import Int8Embedding
+from layers.compiler.forms.embedding import BlockEmbedding, Int8Embedding
 from layers.compiler.forms.int8_dynamic import Int8Dynamic
 from layers.compiler.forms.int8_row import Int8Row
 from layers.compiler.forms.weight_only import WeightOnly
@@ -35,11 +36,12 @@ DIVISIBLE: dict[str, dict[str, Any]] = {
         for family in ("bart", "mbart", "marian", "pegasus", "m2m_100")
     },
 }
+BLOCKS = BlockEmbedding(WeightOnly(BLOCK))
 LLAMA_DIVISIBLE = {"hidden_size": 48, "intermediate_size": 64}
 PLANS = {
-    "MatMulIntegerToFloat": Plan("row", "int8", Int8Row(), Int8Embedding(), EVERYWHERE, vocabulary=WeightOnly(BLOCK)),
+    "MatMulIntegerToFloat": Plan("row", "int8", Int8Row(), BLOCKS, EVERYWHERE, vocabulary=WeightOnly(BLOCK)),
     "DynamicQuantizeMatMul": Plan("dynamic", "int8", Int8Dynamic(), Int8Embedding()),
-    "MatMulNBits": Plan("eight", "int8", WeightOnly(BLOCK), Int8Embedding()),
+    "MatMulNBits": Plan("eight", "int8", WeightOnly(BLOCK), BLOCKS),
 }
 # Mean cosine of a token's logits to those of fp32, eight bits and four, over random weights that forgive little.
 CLOSE = 0.95
@@ -107,6 +109,32 @@ def test_projections_of_which_one_stays_exact_come_apart(
     assert (found["FusedMatMul"], found["Concat"]) == (1, 1)
     assert found["MatMulIntegerToFloat"] == whole["MatMulIntegerToFloat"] + 1
     assert cosine(logits_of(recipe, kept, tmp_path), logits_of(recipe, FP32, tmp_path)) > CLOSE
+
+
+@pytest.mark.parametrize(("family", "table"), [("gpt2", "wte"), ("t5", "shared"), ("gemma", "embed_tokens")])
+def test_a_tied_table_is_written_once(
+    family: str, table: str, generator: Callable[[Writer], Path], tmp_path: Path
+) -> None:
+    recipe = open_divisible(family, generator)
+    assert recipe.config["tie_word_embeddings"], "this checkpoint has one matrix for both uses"
+    sessions_of(recipe, PLANS["MatMulIntegerToFloat"], tmp_path)
+    [file] = tmp_path.glob("model.*.onnx")
+    graph = onnx.load(file, load_external_data=False).graph
+    matrices = [each.name for each in graph.initializer if table in each.name and len(each.dims) > 2]
+    assert matrices == [f"{matrices[0].split('.int8')[0]}.int8.block{BLOCK}"]
+    readers = [node.op_type for node in graph.node if matrices[0] in node.input]
+    assert sorted(readers) == ["Gather", "MatMulNBits"]
+
+
+def test_a_table_that_blocks_do_not_divide_has_a_scale_per_row(
+    generator: Callable[[Writer], Path], tmp_path: Path
+) -> None:
+    case = Writer("gpt2")
+    recipe = open_recipe(generator(case), case.task)
+    assert isinstance(recipe, GenerativeRecipe)
+    assert recipe.config["n_embd"] % BLOCK
+    plan = Plan("rows", "int8", Int8Row(), BLOCKS)
+    assert cosine(logits_of(recipe, plan, tmp_path), logits_of(recipe, FP32, tmp_path)) > CLOSE
 
 
 def test_four_bits_hold_sixteen_steps_exactly() -> None:

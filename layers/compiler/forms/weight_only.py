@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,20 +27,7 @@ class WeightOnly:
         """See LinearForm."""
         if site.in_features % self.block:
             return EXACT_LINEAR.emit(net, x, site)
-        blocks = site.in_features // self.block
-        name = f"{site.key}.int{self.bits}.block{self.block}"
-        codes = net.lazy(
-            name,
-            ir.DataType.UINT8,
-            (site.out_features, blocks, self.block * self.bits // 8),
-            lambda: self._codes(site.read_weight())[0],
-        )
-        scales = net.lazy(
-            f"{name}.scale",
-            ir.DataType.FLOAT,
-            (site.out_features * blocks,),
-            lambda: self._codes(site.read_weight())[1],
-        )
+        codes, scales = self.initializers(net, site.key, (site.out_features, site.in_features), site.read_weight)
         product = net.ms.MatMulNBits(
             x,
             codes,
@@ -55,13 +43,29 @@ class WeightOnly:
         )
         return Product(product)
 
+    def initializers(
+        self, net: Net, key: str, shape: tuple[int, int], read: Callable[[], NDArray[np.float32]]
+    ) -> tuple[ir.Value, ir.Value]:
+        """Codes [rows, blocks, bytes of a block] and scales [rows, blocks] of a matrix `shape` = [rows, columns].
+
+        One pair per `key`, so that a table tied to the vocabulary's product is in the file once.
+        """
+        rows, columns = shape
+        blocks = columns // self.block
+        name = f"{key}.int{self.bits}.block{self.block}"
+        packed = (rows, blocks, self.block * self.bits // 8)
+        return (
+            net.lazy(name, ir.DataType.UINT8, packed, lambda: self._codes(read())[0]),
+            net.lazy(f"{name}.scale", ir.DataType.FLOAT, (rows, blocks), lambda: self._codes(read())[1]),
+        )
+
     def _codes(self, weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         blocks = weight.reshape(weight.shape[0], -1, self.block)
         if self.bits == 4:
             return self._four_bit_codes(blocks)
         scales = np.maximum(np.abs(blocks).max(axis=2) / 127, np.finfo(np.float32).tiny)
         codes = np.clip(np.rint(blocks / scales[:, :, None]), -127, 127) + 128
-        return codes.astype(np.uint8), scales.astype(np.float32).reshape(-1)
+        return codes.astype(np.uint8), scales.astype(np.float32)
 
     def _four_bit_codes(self, blocks: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Two codes a byte, the first in the low half; 8 stands for 0.
@@ -79,4 +83,4 @@ class WeightOnly:
         first = errors[0] <= errors[1]
         codes = np.where(first[:, :, None], kept[0][0], kept[1][0]).astype(np.uint8)
         scales = np.where(first, kept[0][1], kept[1][1])
-        return codes[:, :, 0::2] | (codes[:, :, 1::2] << 4), scales.astype(np.float32).reshape(-1)
+        return codes[:, :, 0::2] | (codes[:, :, 1::2] << 4), scales.astype(np.float32)
