@@ -53,12 +53,30 @@ class GateSpec(Table):
 
 
 class TrafficSpec(Table):
-    """The demand profile the planner reads."""
+    """The demand profile the planner reads: a rate during the busy hours of each day, and nothing outside them."""
 
     requests_per_second: Annotated[float, Field(ge=0, strict=False)] = 1.0
+    peak_requests_per_second: Annotated[float, Field(gt=0, strict=False)] | None = None
+    busy_hours_per_day: Annotated[float, Field(gt=0, le=24, strict=False)] = 24.0
+    monthly_budget_usd: Annotated[float, Field(gt=0, strict=False)] | None = None
     p95_ms: Annotated[float, Field(gt=0, strict=False)] = 1000.0
     tokens_in: Annotated[int, Field(ge=1)] = 64
     tokens_out: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _peaks_above_its_average(self) -> Self:
+        if self.peak < self.requests_per_second:
+            raise ValueError(
+                f"peak_requests_per_second: got {self.peak:g}, expected at least requests_per_second "
+                f"({self.requests_per_second:g}); remove the key, and the peak is the average"
+            )
+        return self
+
+    @property
+    def peak(self) -> float:
+        """The highest rate to be ready for; the average where none is stated."""
+        stated = self.peak_requests_per_second
+        return self.requests_per_second if stated is None else stated
 
 
 class DeploySpec(Table):
@@ -163,8 +181,8 @@ def _explain(name: str, item: Any) -> str:
         return f"{title} unknown key '{key}': {_suggest(key, valid)}Valid keys: {', '.join(valid)}."
     if item["type"] == "missing":
         return f"{title} missing key '{key}': every model needs source and task (and revision for hf://)."
-    if not key:
-        return f"{title} {item['msg'].removeprefix('Value error, ')}"
+    if item["type"] == "value_error":  # of a whole table
+        return f"[{'.'.join([name, *tables, key]).rstrip('.')}] {item['msg'].removeprefix('Value error, ')}"
     nearest = ""
     if item["type"] == "literal_error" and isinstance(item["input"], str):
         options = re.findall(r"'([^']*)'", item["ctx"]["expected"])

@@ -6,34 +6,54 @@ import argparse
 import sys
 from pathlib import Path
 
-from infra.planner.plan import plan_model
+from infra.planner import report
+from infra.planner.break_even import curves, representatives
+from infra.planner.plan import Plan, judged_options, plan_model, workload_of
+from infra.planner.plot import cost_plot
 from infra.planner.prices import PriceTable
+from infra.planner.refusal import UnmetDemandError
 from layers.artifact import Manifest
-from layers.catalogue import read_catalogue, select
+from layers.catalogue import ModelSpec, read_catalogue, select
 from layers.errors import CatalogueError, HundredfoldError
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status: 0 with a plan for every model, 1 when one cannot be met, 2 for a mistake in the catalogue."""
-    asked = _parser().parse_args(arguments)
+    """Exit status: 0 with a plan for every model, 1 when one cannot be met or is not built, 2 for a mistake."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
     try:
         specs = select(read_catalogue(asked.catalog), asked.models)
+        prices = PriceTable.read()
     except CatalogueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    prices = PriceTable.read()
-    status = 0
-    for spec in specs:
-        try:
-            plan = plan_model(spec, Manifest.read(asked.output / spec.name), prices)
-        except HundredfoldError as error:
-            print(f"error: {error}", file=sys.stderr)
-            status = max(status, 2 if isinstance(error, CatalogueError) else 1)
-            continue
-        for option in plan.options[:8]:
-            verdict = option.why_not or "chosen"
-            print(f"{plan.model}  {option.name}  p95 {option.p95_ms:.1f} ms  ${option.monthly_usd:.2f}  {verdict}")
-    return status
+    if asked.plot and len(specs) != 1:
+        parser.error(f"--plot draws one model: got {len(specs)}, name the one to draw")
+    return max((_plan(spec, asked, prices) for spec in specs), default=0)
+
+
+def _plan(spec: ModelSpec, asked: argparse.Namespace, prices: PriceTable) -> int:
+    try:
+        manifest = Manifest.read(asked.output / spec.name)
+        plan = plan_model(spec, manifest, prices)
+    except HundredfoldError as error:
+        if isinstance(error, UnmetDemandError) and error.options and not asked.json:
+            print(report.options_as_text(error.options), end="\n\n")
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, CatalogueError) else 1
+    print(report.as_json(plan, prices) if asked.json else report.as_text(plan, everything=asked.all) + "\n")
+    if asked.plot:
+        asked.plot.write_text(_plot(plan, spec, manifest, prices), encoding="utf-8")
+    return 0
+
+
+def _plot(plan: Plan, spec: ModelSpec, manifest: Manifest, prices: PriceTable) -> str:
+    work = workload_of(spec, manifest, prices)
+    kinds = tuple(dict.fromkeys([plan.chosen.kind, *(option.kind for option in representatives(plan.options))]))
+    lines = curves(kinds, lambda rate: judged_options(work.at(rate)))
+    estimated = {option.kind for option in plan.options if option.estimated}
+    named = {kind + (" (estimate)" if kind in estimated else ""): line for kind, line in lines.items()}
+    return cost_plot(f"{plan.model}: cost over demand", named, plan.demand.rate)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("models", nargs="*", metavar="MODEL", help="models of the catalogue; all when none is named")
     parser.add_argument("--catalog", type=Path, default=Path("models.toml"), help="the catalogue file")
     parser.add_argument("--output", type=Path, default=Path("build"), help="where the artifacts are")
+    parser.add_argument("--all", action="store_true", help="every option, not only the cheapest of each kind")
+    parser.add_argument("--json", action="store_true", help="one JSON object a model")
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw cost over requests a second, for one model")
     return parser
 
 

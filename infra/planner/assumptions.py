@@ -24,7 +24,7 @@ class Assumptions:
     idle_seconds: float = 300.0
     """How long an unused Lambda environment lives. AWS promises nothing; 5 minutes is at the short end of reports."""
     concurrency_z: float = 3.0
-    """Concurrency is planned for the mean plus this many standard deviations of a Poisson number of requests."""
+    """Concurrency is planned for a Poisson number of requests: mean plus this many standard deviations."""
     account_concurrency: int = 1000
     """AWS's default quota of concurrent Lambda executions in a region; a quota increase moves it."""
     requests_per_reserved: float = 10.0
@@ -35,3 +35,21 @@ class Assumptions:
     """Resident MiB for each MiB of weights: mapped once, and once more where a kernel packs them."""
     writing_memory_mib: float = 256.0
     """Keys and values of the texts that are being written, for models that write."""
+    utilization: float = 0.6
+    """Endpoints scale out when their instances are busy this share of the time; `infra` sets the same target."""
+    endpoint_ms: float = 10.0
+    """From the forwarding function to the endpoint and back. Not measured: it needs an account."""
+    forwarder_mib: int = 512
+    """The function before an endpoint; it holds no model."""
+    asynchronous_ms: float = 1000.0
+    """An asynchronous answer's way through S3 and the internal queue. Not measured: it needs an account."""
+    instance_start_ms: float = 300_000.0
+    """An endpoint instance from nothing to its first answer. Not measured; AWS's own limit for it is longer."""
+    instance_idle_seconds: float = 600.0
+    """Without work for so long, an asynchronous endpoint scales to zero; `infra` sets the same."""
+    gpu_launch_ms_per_node: float = 0.01
+    """What an operator of the graph costs on a GPU at least: an estimate of a kernel's launch."""
+    gpu_share_of_flops: float = 0.3
+    """Of a card's peak, in prompts and encoders: an estimate."""
+    gpu_share_of_bandwidth: float = 0.6
+    """Of a card's peak, one token at a time: an estimate."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from layers.catalogue import TrafficSpec
 
@@ -27,7 +28,11 @@ class Demand:
     @classmethod
     def of(cls, traffic: TrafficSpec) -> Demand:
         """The catalogue's demand profile."""
-        return cls(traffic.requests_per_second, traffic.requests_per_second, 24.0)
+        return cls(traffic.requests_per_second, traffic.peak, traffic.busy_hours_per_day)
+
+    def scaled_to(self, rate: float) -> Demand:
+        """The same day at another rate; the peak keeps its distance."""
+        return Demand(rate, rate * self.peak / self.rate if self.rate else rate, self.busy_hours)
 
     @property
     def busy_seconds(self) -> float:
@@ -47,6 +52,15 @@ class Environment:
     served: float
     missed_before: float
 
+    def starts(self, idle_seconds: float) -> float:
+        """Cold starts a second: its last request is longer ago than it lives idle. Requests are a Poisson stream."""
+        return self.served * math.exp(-self.served * idle_seconds)
+
+    def billed_starts(self, idle_seconds: float) -> float:
+        """The most there are at this demand or any lower one; once in `idle_seconds` is worst."""
+        served = min(self.served, 1 / idle_seconds)
+        return served * math.exp(-served * idle_seconds)
+
 
 def environments(rate: float, service_seconds: float) -> Iterator[Environment]:
     """What each environment serves when the first free one takes a request (Erlang's overflow), most used first."""
@@ -61,38 +75,25 @@ def environments(rate: float, service_seconds: float) -> Iterator[Environment]:
 
 
 def cold_share(rate: float, service_seconds: float, idle_seconds: float, provisioned: int = 0) -> float:
-    """Share of requests that start an environment: its last request is longer ago than it lives idle.
-
-    Requests come as a Poisson stream. The first `provisioned` environments never go away.
-    """
+    """Share of requests that start an environment. The first `provisioned` ones never go away."""
     if rate == 0:
         return 0.0 if provisioned else 1.0
-    cold = 0.0
-    for number, environment in enumerate(environments(rate, service_seconds), start=1):
-        if number > provisioned:
-            cold += environment.served * math.exp(-environment.served * idle_seconds)
-    return cold / rate
+    on_demand = islice(environments(rate, service_seconds), provisioned, None)
+    return sum(environment.starts(idle_seconds) for environment in on_demand) / rate
 
 
 def billed_cold_rate(rate: float, service_seconds: float, idle_seconds: float, provisioned: int = 0) -> float:
-    """Most cold starts a second at this demand or any lower one: demand dips, and the bill should not be a surprise.
-
-    An environment starts cold most often when it is used once in `idle_seconds`.
-    """
-    most = 0.0
-    for number, environment in enumerate(environments(rate, service_seconds), start=1):
-        if number > provisioned:
-            served = min(environment.served, 1 / idle_seconds)
-            most += served * math.exp(-served * idle_seconds)
-    return most
+    """Cold starts a second to pay for: demand dips, and the bill should not be a surprise."""
+    on_demand = islice(environments(rate, service_seconds), provisioned, None)
+    return sum(environment.billed_starts(idle_seconds) for environment in on_demand)
 
 
-def required(busy: float, z: float) -> int:
-    """Environments for a Poisson number of requests at once: mean and z standard deviations."""
-    return max(1, math.ceil(busy + z * math.sqrt(busy) - NEGLIGIBLE))
+def most_of(mean: float, z: float) -> float:
+    """What a Poisson number stays below: its mean and z standard deviations, which are its root."""
+    return mean + z * math.sqrt(mean)
 
 
-def bearable(count: float, z: float) -> float:
-    """The mean that `required` answers with `count`: its inverse."""
+def mean_below(count: float, z: float) -> float:
+    """The mean that `most_of` takes to `count`: its inverse."""
     root = (-z + math.sqrt(z * z + 4 * count)) / 2
     return root * root

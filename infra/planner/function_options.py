@@ -3,53 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Literal
 
 from infra.planner import demand as streams
-from infra.planner.assumptions import Assumptions
-from infra.planner.demand import SECONDS_A_MONTH, Demand
+from infra.planner.demand import SECONDS_A_MONTH
 from infra.planner.latency import MIB_PER_VCPU, Latency, latency_of, vcpus_of
 from infra.planner.option import Cost, Option
-from infra.planner.prices import Architecture, PriceTable
-from layers.artifact import INSTRUCTION_SETS, Manifest
-from layers.catalogue import DeploySpec, ModelSpec, Trigger
+from infra.planner.prices import Architecture
+from infra.planner.workload import Workload
+from layers.artifact import INSTRUCTION_SETS
+from layers.catalogue import DeploySpec
 
 # Parts of a vCPU, then whole ones: between them a thread is throttled, and the next size down is as fast or cheaper.
 MEMORY_SIZES = (256, 512, 768, 1024, 1280, 1536, *(MIB_PER_VCPU * cpus for cpus in range(1, 6)), 10240)
-MEBIBYTE = 1 << 20
 Start = Literal["cold", "provisioned", "snapstart"]
-# SQS bills sending, receiving and deleting; a bucket's object is put and read, its answer put, its notification queued.
-SQS_REQUESTS, S3_PUTS, S3_GETS = 3, 2, 1
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What every option of a model has in common."""
-
-    spec: ModelSpec
-    manifest: Manifest
-    demand: Demand
-    prices: PriceTable
-    assumed: Assumptions
-
-    @property
-    def weights_mib(self) -> float:
-        """The largest of the variants that a CPU may load."""
-        return max(self.manifest.variant(name).bytes for name in self.manifest.chosen.values()) / MEBIBYTE
-
-    @property
-    def needed_mib(self) -> float:
-        """Memory below which the process would be killed."""
-        writes = self.assumed.writing_memory_mib if self.spec.traffic.tokens_out else 0.0
-        return self.assumed.base_memory_mib + self.assumed.memory_per_weight * self.weights_mib + writes
-
-    @property
-    def cold_start_ms(self) -> float:
-        """A new environment until it has answered, beside the request's own time."""
-        assumed = self.assumed
-        return assumed.sandbox_ms + assumed.init_ms + assumed.init_ms_per_mib * self.weights_mib
 
 
 def function_options(work: Workload) -> Iterator[Option]:
@@ -86,12 +54,12 @@ def function_option(
     """One function: its latency, how often it starts cold, how many environments it needs, what it costs."""
     assumed, demand = work.assumed, work.demand
     vcpus = vcpus_of(memory_mib)
-    p50_ms = latency.plus(assumed.request_overhead_ms).on_share(vcpus)
-    seconds = p50_ms / 1e3
-    provisioned = _provisioned(work, seconds) if start == "provisioned" else 0
+    warm_ms = latency.plus(assumed.request_overhead_ms).on_share(vcpus)
+    seconds = warm_ms / 1e3
+    provisioned = _provisioned(work, architecture, seconds) if start == "provisioned" else 0
     share = streams.cold_share(demand.rate, seconds, assumed.idle_seconds, provisioned)
-    cold_ms = assumed.restore_ms if start == "snapstart" else work.cold_start_ms
-    concurrency = max(provisioned, _concurrency(work, seconds))
+    cold_ms = assumed.restore_ms if start == "snapstart" else assumed.sandbox_ms + work.init_ms
+    concurrency = max(provisioned, needed_concurrency(work, seconds))
     return Option(
         target="lambda",
         architecture=architecture,
@@ -104,60 +72,70 @@ def function_option(
         provisioned=provisioned,
         snapstart=start == "snapstart",
         mode=None,
-        p50_ms=p50_ms,
-        p95_ms=cold_ms + p50_ms if share > 0.05 else p50_ms * assumed.p95_over_p50,
+        p50_ms=warm_ms + (cold_ms if share > 0.5 else 0.0),
+        p95_ms=max(warm_ms * assumed.p95_over_p50, warm_ms + cold_ms if share > 0.05 else 0.0),
         cold_start_ms=cold_ms,
         cold_start_share=share,
         requests_per_second=_capacity(work, concurrency, seconds),
-        cost=_cost(work, architecture, memory_mib / 1024, start, seconds, provisioned),
+        cost=function_cost(work, architecture, memory_mib, start, seconds, provisioned, work.init_ms),
     )
 
 
-def message_cost(work: Workload, triggers: Sequence[Trigger]) -> float:
-    """Dollars a month as if every request came the dearest way that the model answers to."""
-    prices = work.prices.messages
-    queue = SQS_REQUESTS * prices.sqs_million_requests / 1e6
-    bucket = queue + (S3_PUTS * prices.s3_thousand_puts + S3_GETS * prices.s3_thousand_gets) / 1e3
-    each = {"https": 0.0, "queue": queue, "bucket": bucket}
-    return work.demand.requests * max(each[trigger] for trigger in triggers)
-
-
-def _provisioned(work: Workload, seconds: float) -> int:
-    """As the table says, else the fewest that serve 95% of requests warm."""
+def _provisioned(work: Workload, architecture: Architecture, seconds: float) -> int:
+    """As the table says, else the fewest that serve 95% of requests warm, and further ones that pay for themselves."""
     if work.spec.deploy.provisioned:
         return work.spec.deploy.provisioned
-    for number, environment in enumerate(streams.environments(work.demand.peak, seconds)):
+    demand = work.demand
+    needed = 1
+    for number, environment in enumerate(streams.environments(demand.peak, seconds)):
         if environment.missed_before <= 0.05:
-            return number
-    return 1
+            needed = max(1, number)
+            break
+    price = work.prices.functions.of(architecture)
+    fee = SECONDS_A_MONTH * price.provisioned_gb_second
+    for number, environment in enumerate(streams.environments(demand.rate, seconds), start=1):
+        served = environment.served * _billed(seconds) * (price.gb_second - price.provisioned_duration_gb_second)
+        started = environment.billed_starts(work.assumed.idle_seconds) * work.init_ms / 1e3 * price.gb_second
+        if number > needed and demand.busy_seconds * (served + started) <= fee:
+            return number - 1
+    return needed
 
 
-def _concurrency(work: Workload, seconds: float) -> int:
-    """Environments for the peak; a function URL's quota of requests for each may ask for more."""
+def needed_concurrency(work: Workload, seconds: float) -> int:
+    """Environments for the peak: those that are busy when a request comes (Little's law), and one for itself.
+
+    A function URL's quota of requests for each may ask for more.
+    """
     peak, z = work.demand.peak, work.assumed.concurrency_z
-    quota = streams.required(peak, z) / work.assumed.requests_per_reserved
-    return max(streams.required(peak * seconds, z), math.ceil(quota))
+    quota = streams.most_of(peak, z) / work.assumed.requests_per_reserved
+    return math.ceil(max(streams.most_of(peak * seconds, z) + 1, quota) - streams.NEGLIGIBLE)
 
 
 def _capacity(work: Workload, concurrency: int, seconds: float) -> float:
     z = work.assumed.concurrency_z
-    busy = streams.bearable(concurrency, z) / seconds
-    return min(busy, streams.bearable(concurrency * work.assumed.requests_per_reserved, z))
+    busy = streams.mean_below(concurrency - 1, z) / seconds
+    return min(busy, streams.mean_below(concurrency * work.assumed.requests_per_reserved, z))
 
 
-def _cost(
-    work: Workload, architecture: Architecture, gigabytes: float, start: Start, seconds: float, provisioned: int
+def function_cost(
+    work: Workload,
+    architecture: Architecture,
+    memory_mib: int,
+    start: Start,
+    seconds: float,
+    provisioned: int,
+    init_ms: float,
 ) -> Cost:
     """A month. Durations are billed in whole milliseconds; starting an environment is billed like a request."""
     demand, prices, assumed = work.demand, work.prices.functions, work.assumed
-    price = prices.of(architecture)
-    billed = math.ceil(seconds * 1e3 - 1e-6) / 1e3
+    price, gigabytes = prices.of(architecture), memory_mib / 1024
+    billed = _billed(seconds)
     warm = _served_by(demand.rate, seconds, provisioned)
     starts_a_month = demand.busy_seconds * streams.billed_cold_rate(
         demand.rate, seconds, assumed.idle_seconds, provisioned
     )
     snapstart = start == "snapstart"
-    initializing = 0.0 if snapstart else starts_a_month * (work.cold_start_ms - assumed.sandbox_ms) / 1e3
+    initializing = 0.0 if snapstart else starts_a_month * init_ms / 1e3
     on_demand = demand.requests * (1 - warm) * billed + initializing
     reserved = demand.requests * warm * billed
     restores = starts_a_month * gigabytes * prices.snapstart_restore_gb
@@ -167,7 +145,7 @@ def _cost(
         compute=gigabytes * (on_demand * price.gb_second + reserved * price.provisioned_duration_gb_second),
         provisioned=provisioned * gigabytes * SECONDS_A_MONTH * price.provisioned_gb_second,
         snapstart=restores + cached if snapstart else 0.0,
-        messages=message_cost(work, work.spec.deploy.triggers),
+        messages=work.message_cost(work.spec.deploy.triggers),
     )
 
 
@@ -178,3 +156,7 @@ def _served_by(rate: float, seconds: float, provisioned: int) -> float:
         load = rate * seconds
         missed = load * missed / (number + load * missed)
     return 1 - missed if provisioned else 0.0
+
+
+def _billed(seconds: float) -> float:
+    return math.ceil(seconds * 1e3 - 1e-6) / 1e3

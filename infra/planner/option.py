@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from infra.planner.prices import Architecture
+
+Mode = Literal["realtime", "asynchronous"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,8 @@ class Option:
     must reserve; for an endpoint it is that of the function that forwards to it. `provisioned` environments are part
     of it. `cold_start_share` is the share of requests that wait for a new environment or instance.
     `requests_per_second` is the highest demand that this size can take. `meets_target` says that latency, memory and
-    quotas are kept, and `within_budget` that the price is. `why_not` is None on the chosen option alone.
-    `estimated` names what was not measured, or is None.
+    quotas are kept, and `within_budget` that the price is. `refused` says why an option is priced and cannot be
+    deployed. `why_not` is None on the chosen option alone. `estimated` names what was not measured, or is None.
     """
 
     target: Literal["lambda", "gpu"]
@@ -48,7 +51,7 @@ class Option:
     concurrency: int
     provisioned: int
     snapstart: bool
-    mode: Literal["realtime", "asynchronous"] | None
+    mode: Mode | None
     p50_ms: float
     p95_ms: float
     cold_start_ms: float
@@ -57,6 +60,7 @@ class Option:
     cost: Cost
     meets_target: bool = True
     within_budget: bool = True
+    refused: str | None = None
     why_not: str | None = None
     estimated: str | None = None
 
@@ -64,6 +68,16 @@ class Option:
     def monthly_usd(self) -> float:
         """What a month costs."""
         return self.cost.total
+
+    @property
+    def can_be_chosen(self) -> bool:
+        """It keeps target and budget, and can be deployed."""
+        return self.meets_target and self.within_budget and self.refused is None
+
+    @property
+    def kind(self) -> str:
+        """`name` without what follows from demand: the same at any rate."""
+        return re.sub(r"(?<=provisioned) \d+$", "", self.name)
 
     @property
     def name(self) -> str:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from infra.planner.assumptions import Assumptions
+from infra.planner.break_even import BreakEven, break_evens
 from infra.planner.demand import Demand
-from infra.planner.function_options import Workload, function_options
+from infra.planner.endpoint_options import endpoint_options, has_cuda
+from infra.planner.function_options import function_options
 from infra.planner.option import Option
 from infra.planner.prices import PriceTable
+from infra.planner.refusal import UnmetDemandError, refusal_of
+from infra.planner.workload import Workload
 from layers.artifact import Manifest
 from layers.catalogue import ModelSpec
-from layers.errors import HundredfoldError
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`options` are all that were considered, cheapest first among those that keep target and budget; `chosen` is one.
+    """`options` are all that were considered: those that can be chosen first, each part by price.
 
-    `notes` say what was not offered, and what the figures do not cover.
+    `break_evens` say from which demand on another kind of option would cost less. `notes` say what was not offered.
     """
 
     model: str
@@ -28,70 +31,110 @@ class Plan:
     budget_usd: float | None
     chosen: Option
     options: tuple[Option, ...]
+    break_evens: tuple[BreakEven, ...]
     notes: tuple[str, ...]
-
-
-class UnmetDemandError(HundredfoldError):
-    """No option keeps the target and the budget. `options` are all, best first; the message says what would do."""
-
-    def __init__(self, message: str, options: tuple[Option, ...]) -> None:
-        super().__init__(message)
-        self.options = options
 
 
 def plan_model(spec: ModelSpec, manifest: Manifest, prices: PriceTable, assumed: Assumptions | None = None) -> Plan:
     """The cheapest deployment of this artifact that keeps the model's p95 and its budget.
 
-    `spec` is the catalogue's, which may be newer than the manifest's copy. What its `deploy` table fixes is kept.
-    Raises UnmetDemandError when nothing does, CatalogueError when the demand is not complete.
+    What the catalogue's `deploy` table fixes is kept. Raises UnmetDemandError when no option keeps everything,
+    CatalogueError when the demand is not complete, ArtifactError when the manifest is not.
     """
-    assumed = assumed or Assumptions()
-    work = Workload(spec, manifest, Demand.of(spec.traffic), prices, assumed)
-    judged = sorted((_judged(work, option) for option in function_options(work)), key=_rank)
-    if not judged or not _keeps(judged[0]):
-        raise UnmetDemandError(f"{spec.name}: no option meets p95 {spec.traffic.p95_ms:g} ms", tuple(judged))
-    chosen = judged[0]
-    rest = [
-        replace(option, why_not=f"${option.monthly_usd - chosen.monthly_usd:,.2f} a month more than {chosen.name}")
-        if _keeps(option)
-        else option
-        for option in judged[1:]
-    ]
+    work = workload_of(spec, manifest, prices, assumed)
+    options = judged_options(work)
+    if not options or not options[0].can_be_chosen:
+        raise refusal_of(work, options, lambda other: judged_options(replace(work, spec=other)))
+    chosen = options[0]
     return Plan(
         model=spec.name,
         demand=work.demand,
         p95_ms=spec.traffic.p95_ms,
-        budget_usd=None,
+        budget_usd=spec.traffic.monthly_budget_usd,
         chosen=chosen,
-        options=(chosen, *rest),
-        notes=(),
+        options=(chosen, *(_lost(option, chosen) for option in options[1:])),
+        break_evens=break_evens(chosen, options, lambda rate: judged_options(work.at(rate))),
+        notes=tuple(_notes(work, options)),
     )
 
 
+def workload_of(
+    spec: ModelSpec, manifest: Manifest, prices: PriceTable, assumed: Assumptions | None = None
+) -> Workload:
+    """What `plan_model` plans for; `at` moves it to another demand."""
+    return Workload(spec, manifest, Demand.of(spec.traffic), prices, assumed or Assumptions())
+
+
+def judged_options(work: Workload) -> tuple[Option, ...]:
+    """Every option with its verdict: those that can be chosen first, then those that could be deployed, by price."""
+    target = work.spec.deploy.target
+    options: list[Option] = []
+    if target in ("auto", "lambda"):
+        options += function_options(work)
+    if target in ("auto", "gpu"):
+        options += endpoint_options(work)
+    return tuple(sorted((_judged(work, option) for option in options), key=_rank))
+
+
+def _rank(option: Option) -> tuple[bool, bool, float, float]:
+    return (not option.can_be_chosen, option.refused is not None, option.monthly_usd, option.p95_ms)
+
+
 def _judged(work: Workload, option: Option) -> Option:
-    """With what is wrong with it, if anything is."""
-    target = work.spec.traffic.p95_ms
-    wrong: list[str] = []
+    """With the verdict, and the reserved concurrency that the table fixes."""
+    budget = work.spec.traffic.monthly_budget_usd
+    missed = tuple(_missed(work, option))
+    within = budget is None or option.monthly_usd <= budget
+    reasons = [*missed] if within else [*missed, f"${option.monthly_usd:,.2f} a month is over ${budget:,.2f}"]
+    if option.refused:
+        reasons.insert(0, option.refused)
+    return replace(
+        option,
+        concurrency=_fixed_concurrency(work) or option.concurrency,
+        meets_target=not missed,
+        within_budget=within,
+        why_not="; ".join(reasons) or None,
+    )
+
+
+def _missed(work: Workload, option: Option) -> Iterator[str]:
+    """What is wrong with it, beside its price."""
+    target, fixed = work.spec.traffic.p95_ms, _fixed_concurrency(work)
     if option.memory_mib is not None and option.memory_mib < work.needed_mib:
-        wrong.append(f"needs {work.needed_mib:,.0f} MiB")
+        yield f"the model needs {work.needed_mib:,.0f} MiB"
     if option.p95_ms > target:
-        cause = f", {option.cold_start_share:.0%} start cold" if option.cold_start_share > 0.05 else ""
-        wrong.append(f"p95 {option.p95_ms:,.0f} ms is over {target:g} ms{cause}")
+        cold = f", {option.cold_start_share:.0%} of requests start cold" if option.cold_start_share > 0.05 else ""
+        yield f"p95 of {option.p95_ms:,.1f} ms is over {target:g} ms{cold}"
     if option.concurrency > work.assumed.account_concurrency:
-        wrong.append(
-            f"needs {option.concurrency:,} environments at once; an account has {work.assumed.account_concurrency:,}"
-        )
-    return replace(option, meets_target=not wrong, why_not="; ".join(wrong) or None)
+        yield f"{option.concurrency:,} environments at once; an account has {work.assumed.account_concurrency:,}"
+    elif fixed and option.concurrency > fixed:
+        yield f"needs {option.concurrency} environments at once; [deploy] concurrency is {fixed}"
 
 
-def _keeps(option: Option) -> bool:
-    return option.meets_target and option.within_budget
+def _fixed_concurrency(work: Workload) -> int | None:
+    """What the table reserves, where it says so; 0 is the kill switch, and plans are made as if it were off."""
+    deploy = work.spec.deploy
+    return deploy.concurrency if "concurrency" in deploy.model_fields_set and deploy.concurrency else None
 
 
-def _rank(option: Option) -> tuple[bool, float, float]:
-    return (not _keeps(option), option.monthly_usd, option.p95_ms)
+def _lost(option: Option, chosen: Option) -> Option:
+    if option.why_not is not None:
+        return option
+    more = option.monthly_usd - chosen.monthly_usd
+    return replace(option, why_not=f"${more:,.2f} a month more than {chosen.name}")
 
 
-def ranked(options: Sequence[Option]) -> tuple[Option, ...]:
-    """Those that keep target and budget first, then by price."""
-    return tuple(sorted(options, key=_rank))
+def _notes(work: Workload, options: tuple[Option, ...]) -> Iterator[str]:
+    """What was not offered, and why."""
+    deploy = work.spec.deploy
+    if deploy.target != "gpu":
+        offered = {option.architecture for option in options}
+        for name in ("x86_64", "arm64"):
+            if deploy.architecture in ("auto", name) and name not in offered:
+                yield f"{name} functions are not offered: this artifact has no latency measured on {name}"
+    if deploy.target != "lambda" and not has_cuda(work):
+        yield "GPU endpoints are priced and not offered: this artifact has no CUDA variant"
+    yield f"prices of {work.prices.as_of} in {work.prices.region}, before free tier, discounts, data transfer and tax"
+
+
+__all__ = ["Plan", "UnmetDemandError", "judged_options", "plan_model", "workload_of"]

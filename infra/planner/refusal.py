@@ -1,0 +1,101 @@
+"""When nothing meets a demand: what does, if the catalogue asked for a little less."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from infra.planner.option import Option
+from infra.planner.workload import Workload
+from layers.catalogue import DeploySpec, ModelSpec
+from layers.errors import HundredfoldError
+
+
+class UnmetDemandError(HundredfoldError):
+    """No option keeps target and budget. `options` are all that were considered; the message says what would do."""
+
+    def __init__(self, message: str, options: tuple[Option, ...]) -> None:
+        super().__init__(message)
+        self.options = options
+
+
+def refusal_of(
+    work: Workload, options: tuple[Option, ...], plan_for: Callable[[ModelSpec], tuple[Option, ...]]
+) -> UnmetDemandError:
+    """The error, with every single change that would have given a plan. `plan_for` judges options for another table."""
+    traffic = work.spec.traffic
+    budget = "" if traffic.monthly_budget_usd is None else f" within ${traffic.monthly_budget_usd:,.2f} a month"
+    asked = f"{work.spec.name}: nothing answers {traffic.requests_per_second:g} requests a second of "
+    asked += f"{traffic.tokens_in} tokens in and {traffic.tokens_out} out with p95 {traffic.p95_ms:g} ms{budget}."
+    if not options:
+        return UnmetDemandError(
+            f"{asked} There is no option at all: the artifact has no measured latency for what "
+            f"[{work.spec.name}.deploy] asks for. Build it on a machine that can run it, "
+            "or change target and architecture.",
+            options,
+        )
+    changes = [*_slower(work, options), *_dearer(options), *_freer(work, plan_for), *_elsewhere(options)]
+    changes += _other_precision(work)
+    advice = " Any of these would do: " + "; ".join(changes) + "." if changes else ""
+    return UnmetDemandError(asked + (advice or " No change of target, budget or deployment alone would do."), options)
+
+
+def _slower(work: Workload, options: tuple[Option, ...]) -> Iterator[str]:
+    """The fastest that only misses the latency."""
+    target = work.spec.traffic.p95_ms
+    slow = [o for o in options if o.refused is None and o.within_budget and o.p95_ms > target and _only_slow(work, o)]
+    if slow:
+        best = min(slow, key=lambda option: (option.p95_ms, option.monthly_usd))
+        yield f"p95_ms = {_up(best.p95_ms)} ({best.name}, ${best.monthly_usd:,.2f} a month)"
+
+
+def _only_slow(work: Workload, option: Option) -> bool:
+    fitting = option.memory_mib is None or option.memory_mib >= work.needed_mib
+    return fitting and option.concurrency <= work.assumed.account_concurrency
+
+
+def _dearer(options: tuple[Option, ...]) -> Iterator[str]:
+    """The cheapest that only misses the budget."""
+    dear = [o for o in options if o.refused is None and o.meets_target and not o.within_budget]
+    if dear:
+        best = min(dear, key=lambda option: option.monthly_usd)
+        yield f"monthly_budget_usd = {_up(best.monthly_usd)} ({best.name}, p95 {best.p95_ms:,.1f} ms)"
+
+
+def _freer(work: Workload, plan_for: Callable[[ModelSpec], tuple[Option, ...]]) -> Iterator[str]:
+    """What would be chosen if the deploy table fixed nothing."""
+    free = DeploySpec(triggers=work.spec.deploy.triggers)
+    fixed = [key for key in ("target", "architecture", "memory_mib", "concurrency", "provisioned", "snapstart")
+             if getattr(work.spec.deploy, key) != getattr(free, key)]  # fmt: skip
+    if not fixed:
+        return
+    best = plan_for(work.spec.model_copy(update={"deploy": free}))[:1]
+    if best and best[0].can_be_chosen:
+        yield f"[{work.spec.name}.deploy] without {', '.join(fixed)} ({best[0].name}, ${best[0].monthly_usd:,.2f})"
+
+
+def _elsewhere(options: tuple[Option, ...]) -> Iterator[str]:
+    """The cheapest GPU that would do, had the artifact been built for one."""
+    able = [o for o in options if o.refused and o.estimated and o.meets_target and o.within_budget]
+    if able:
+        best = min(able, key=lambda option: option.monthly_usd)
+        yield f"a build with --target cuda ({best.name}, ${best.monthly_usd:,.2f} a month; {best.estimated})"
+
+
+def _other_precision(work: Workload) -> Iterator[str]:
+    """Variants that were not tried, or did not pass."""
+    if work.spec.precision == "fp32":
+        yield 'precision = "auto", which may ship a faster variant (not measured)'
+        return
+    shipped = set(work.manifest.chosen.values())
+    if {work.manifest.variant(name).precision for name in shipped} == {"fp32"} and len(work.manifest.variants) > 1:
+        worst = min(work.manifest.variants, key=lambda v: (v.precision == "fp32", v.verdict.drop))
+        yield (
+            f"[{work.spec.name}.gate] max_drop = {worst.verdict.drop:.3g}, which would ship {worst.name} "
+            "(faster or not was not measured)"
+        )
+
+
+def _up(value: float) -> float:
+    """Rounded up to three figures, so that what is advised is enough."""
+    digits = 10.0 ** (len(str(int(value))) - 3)
+    return -(-value // digits) * digits
