@@ -16,8 +16,8 @@ from benchmarks.page import render
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("encoders", "generators", "operators", "events", "cold_start")
-# Runs by name only: it measures no time, and needs an emulator that pip does not install.
-ON_REQUEST = ("exactness",)
+# Run by name only: an emulator that pip does not install, root and control groups.
+ON_REQUEST = ("exactness", "memory_sizes")
 
 
 def main(names: list[str]) -> None:

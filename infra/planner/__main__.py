@@ -8,7 +8,7 @@ from pathlib import Path
 
 from infra.planner import report
 from infra.planner.break_even import curves, representatives
-from infra.planner.plan import Plan, judged_options, plan_model, workload_of
+from infra.planner.plan import Plan, candidates_of, plan_model, workload_of
 from infra.planner.plot import cost_plot
 from infra.planner.prices import PriceTable
 from infra.planner.refusal import UnmetDemandError
@@ -49,8 +49,8 @@ def _plan(spec: ModelSpec, asked: argparse.Namespace, prices: PriceTable) -> int
 
 def _plot(plan: Plan, spec: ModelSpec, manifest: Manifest, prices: PriceTable) -> str:
     work = workload_of(spec, manifest, prices)
-    kinds = tuple(dict.fromkeys([plan.chosen.kind, *(option.kind for option in representatives(plan.options))]))
-    lines = curves(kinds, lambda rate: judged_options(work.at(rate)))
+    kinds = [plan.chosen.kind, *(option.kind for option in representatives(plan.options))]
+    lines = curves(work, candidates_of(work), kinds)
     estimated = {option.kind for option in plan.options if option.estimated}
     named = {kind + (" (estimate)" if kind in estimated else ""): line for kind, line in lines.items()}
     return cost_plot(f"{plan.model}: cost over demand", named, plan.demand.rate)

@@ -9,8 +9,14 @@ from dataclasses import dataclass
 class Assumptions:
     """Pass others to `plan_model` to see what they change; docs/planner.md explains each."""
 
-    p95_over_p50: float = 3.2
-    """Warm requests: p99 over p50 of `benchmarks events`, taken for p95 because the machines there are shared."""
+    p95_over_p50: float = 1.5
+    """Warm requests on whole vCPUs: the largest of the measured ones on one (`benchmarks memory_sizes`: 1.0 to 1.5)."""
+    mean_over_p50: float = 1.05
+    """Bills and concurrency follow the mean (`benchmarks memory_sizes`: 1.00 to 1.10 on one vCPU)."""
+    throttled_over_share: float = 1.1
+    """Where threads wait for their share, beyond what the share explains (`benchmarks memory_sizes`, in the middle)."""
+    throttle_period_ms: float = 20.0
+    """A function that has used up its share waits for the rest of such a period: reported of Lambda, and set there."""
     request_overhead_ms: float = 2.3
     """On one vCPU: HTTP stack and tokenization (`benchmarks events`, MiniLM: 1.2), runtime interface client (1.1)."""
     init_ms: float = 720.0

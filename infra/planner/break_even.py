@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from infra.planner.option import Option
+from infra.planner.workload import Candidate, Workload
 
 LOWEST, HIGHEST, STEPS_A_DECADE, HALVINGS = 1e-4, 1e4, 8, 40
-Options = Callable[[float], tuple[Option, ...]]
+# (requests a second, dollars a month)
+Curve = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -44,42 +46,51 @@ def representatives(options: tuple[Option, ...]) -> tuple[Option, ...]:
     return tuple(first.values())
 
 
-def curves(kinds: tuple[str, ...], options_at: Options) -> dict[str, tuple[tuple[float, float], ...]]:
-    """(requests a second, dollars a month) of each kind, over all rates."""
-    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
-    for rate in rates():
-        for option in options_at(rate):
-            if option.kind in found:
-                found[option.kind].append((rate, option.monthly_usd))
-    return {kind: tuple(points) for kind, points in found.items()}
+def curves(work: Workload, candidates: Iterable[Candidate], kinds: Iterable[str]) -> dict[str, Curve]:
+    """Cost over all rates, of each of these kinds."""
+    wanted = set(kinds)
+    named = {kind: candidate for candidate in candidates if (kind := candidate(work).kind) in wanted}
+    return {
+        kind: tuple((rate, candidate(work.at(rate)).monthly_usd) for rate in rates())
+        for kind, candidate in named.items()
+    }
 
 
-def break_evens(chosen: Option, options: tuple[Option, ...], options_at: Options) -> tuple[BreakEven, ...]:
+def break_evens(
+    work: Workload, candidates: tuple[Candidate, ...], chosen: Option, options: tuple[Option, ...]
+) -> tuple[BreakEven, ...]:
     """Where the chosen kind and each other family's cheapest cross, lowest demand first."""
-    others = [option for option in representatives(options) if family(option) != family(chosen)]
-    costs = curves((chosen.kind, *(other.kind for other in others)), options_at)
+    by_kind = {candidate(work).kind: candidate for candidate in candidates}
+    ours = by_kind[chosen.kind]
     found: list[BreakEven] = []
-    for other in others:
-        pairs = list(zip(costs[chosen.kind], costs[other.kind], strict=True))
-        for (a, b), (c, d) in itertools.pairwise(pairs):
-            if (a[1] < b[1]) != (c[1] < d[1]):
-                crossing = _bisect(a[0], c[0], chosen.kind, other.kind, options_at)
-                names = (chosen.kind, other.kind) if a[1] < b[1] else (other.kind, chosen.kind)
-                found.append(BreakEven(*names, crossing))
+    for other in representatives(options):
+        if family(other) != family(chosen):
+            theirs = by_kind[other.kind]
+            for low, high, cheaper in _changes(work, ours, theirs):
+                names = (chosen.kind, other.kind) if cheaper else (other.kind, chosen.kind)
+                found.append(BreakEven(*names, _bisect(work, ours, theirs, low, high)))
     return tuple(sorted(found, key=lambda crossing: crossing.requests_per_second))
 
 
-def _bisect(low: float, high: float, one: str, other: str, options_at: Options) -> float:
-    """The rate between two where the order of two kinds changes."""
+def _changes(work: Workload, ours: Candidate, theirs: Candidate) -> Iterator[tuple[float, float, bool]]:
+    """Neighbouring rates between which the order changes, with whether ours costs less at the lower one."""
+    order = [(rate, _costs_less(work, ours, theirs, rate)) for rate in rates()]
+    for (low, before), (high, after) in itertools.pairwise(order):
+        if before != after:
+            yield low, high, before
 
-    def one_is_cheaper(rate: float) -> bool:
-        prices = {option.kind: option.monthly_usd for option in options_at(rate)}
-        return prices[one] < prices[other]
 
-    before = one_is_cheaper(low)
+def _costs_less(work: Workload, ours: Candidate, theirs: Candidate, rate: float) -> bool:
+    there = work.at(rate)
+    return ours(there).monthly_usd < theirs(there).monthly_usd
+
+
+def _bisect(work: Workload, ours: Candidate, theirs: Candidate, low: float, high: float) -> float:
+    """The rate between two where the order changes."""
+    before = _costs_less(work, ours, theirs, low)
     for _ in range(HALVINGS):
         middle = (low * high) ** 0.5
-        if one_is_cheaper(middle) == before:
+        if _costs_less(work, ours, theirs, middle) == before:
             low = middle
         else:
             high = middle

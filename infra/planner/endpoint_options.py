@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from infra.planner import demand as streams
 from infra.planner import gpu_estimate
@@ -14,7 +15,7 @@ from infra.planner.gpu_estimate import CARDS, gpu_request_ms
 from infra.planner.latency import latency_of, vcpus_of
 from infra.planner.option import Cost, Mode, Option
 from infra.planner.prices import InstancePrice
-from infra.planner.workload import Workload
+from infra.planner.workload import Candidate, Workload
 from layers.artifact import INSTRUCTION_SETS
 
 # Requests wait longer than this share of them for a free instance: what a 95th percentile leaves out.
@@ -35,13 +36,13 @@ class Instance:
     estimated: str | None
 
 
-def endpoint_options(work: Workload) -> Iterator[Option]:
+def endpoint_candidates(work: Workload) -> Iterator[Candidate]:
     """Every instance type of the price table whose latency is known or can be estimated."""
     for kind, price in work.prices.instances.items():
         instance = _instance(work, kind, price)
         if instance is not None:
             for mode in MODES:
-                yield endpoint_option(work, instance, mode)
+                yield partial(endpoint_option, instance=instance, mode=mode)
 
 
 def has_cuda(work: Workload) -> bool:
@@ -65,7 +66,7 @@ def _instance(work: Workload, kind: str, price: InstancePrice) -> Instance | Non
 def endpoint_option(work: Workload, instance: Instance, mode: Mode) -> Option:
     """One endpoint. An instance takes one request at a time, as the application does."""
     assumed, demand = work.assumed, work.demand
-    seconds = instance.request_ms / 1e3
+    seconds = instance.request_ms * assumed.mean_over_p50 / 1e3
     most = _instances(demand.peak, seconds, assumed.utilization)
     asleep = _asleep(work, seconds) if mode == "asynchronous" else 0.0
     way_ms = assumed.request_overhead_ms / vcpus_of(assumed.forwarder_mib) + assumed.endpoint_ms
@@ -130,7 +131,7 @@ def _starting_ms(work: Workload, cold: float, asleep: float) -> float:
 def _cost(work: Workload, instance: Instance, mode: Mode, forwarded: float) -> Cost:
     """Instances by the hour, as many as the average needs, and the function that forwards."""
     assumed, demand, prices = work.assumed, work.demand, work.prices.messages
-    seconds = instance.request_ms / 1e3
+    seconds = instance.request_ms * assumed.mean_over_p50 / 1e3
     busy_hours = demand.busy_hours * DAYS_A_MONTH
     average = _instances(demand.rate, seconds, assumed.utilization)
     if mode == "realtime":

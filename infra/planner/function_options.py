@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 from infra.planner import demand as streams
 from infra.planner.demand import SECONDS_A_MONTH
-from infra.planner.latency import MIB_PER_VCPU, Latency, latency_of, vcpus_of
+from infra.planner.latency import MIB_PER_VCPU, Latency, latency_of, pause_ms, vcpus_of
 from infra.planner.option import Cost, Option
 from infra.planner.prices import Architecture
-from infra.planner.workload import Workload
+from infra.planner.workload import Candidate, Workload
 from layers.artifact import INSTRUCTION_SETS
 from layers.catalogue import DeploySpec
 
@@ -20,7 +21,7 @@ MEMORY_SIZES = (256, 512, 768, 1024, 1280, 1536, *(MIB_PER_VCPU * cpus for cpus 
 Start = Literal["cold", "provisioned", "snapstart"]
 
 
-def function_options(work: Workload) -> Iterator[Option]:
+def function_candidates(work: Workload) -> Iterator[Candidate]:
     """Every function that the model's table leaves open."""
     deploy = work.spec.deploy
     for architecture in architectures(work):
@@ -29,7 +30,9 @@ def function_options(work: Workload) -> Iterator[Option]:
             continue
         for memory_mib in MEMORY_SIZES if deploy.memory_mib == "auto" else (deploy.memory_mib,):
             for start in starts(deploy):
-                yield function_option(work, architecture, memory_mib, start, latency)
+                yield partial(
+                    function_option, architecture=architecture, memory_mib=memory_mib, start=start, latency=latency
+                )
 
 
 def architectures(work: Workload) -> tuple[Architecture, ...]:
@@ -54,8 +57,9 @@ def function_option(
     """One function: its latency, how often it starts cold, how many environments it needs, what it costs."""
     assumed, demand = work.assumed, work.demand
     vcpus = vcpus_of(memory_mib)
-    warm_ms = latency.plus(assumed.request_overhead_ms).on_share(vcpus)
-    seconds = warm_ms / 1e3
+    warm_ms = latency.plus(assumed.request_overhead_ms).on_share(vcpus, assumed.throttled_over_share)
+    warm_p95_ms = warm_ms * assumed.p95_over_p50 + pause_ms(vcpus, assumed.throttle_period_ms)
+    seconds = warm_ms * assumed.mean_over_p50 / 1e3
     provisioned = _provisioned(work, architecture, seconds) if start == "provisioned" else 0
     share = streams.cold_share(demand.rate, seconds, assumed.idle_seconds, provisioned)
     cold_ms = assumed.restore_ms if start == "snapstart" else assumed.sandbox_ms + work.init_ms
@@ -73,7 +77,7 @@ def function_option(
         snapstart=start == "snapstart",
         mode=None,
         p50_ms=warm_ms + (cold_ms if share > 0.5 else 0.0),
-        p95_ms=max(warm_ms * assumed.p95_over_p50, warm_ms + cold_ms if share > 0.05 else 0.0),
+        p95_ms=max(warm_p95_ms, warm_ms + cold_ms if share > 0.05 else 0.0),
         cold_start_ms=cold_ms,
         cold_start_share=share,
         requests_per_second=_capacity(work, concurrency, seconds),

@@ -41,13 +41,14 @@ class Latency:
         above = bisect.bisect(counts, threads)
         return times[above] + self._slope(above - 1, above) * (1 / threads - 1 / counts[above])
 
-    def on_share(self, vcpus: float) -> float:
+    def on_share(self, vcpus: float, throttled_over_share: float = 1.0) -> float:
         """On a share of CPUs, with as many threads as the runtime starts there: the share, rounded up.
 
-        Threads beyond the share take turns, so time grows by threads / share; below one vCPU that is 1 / share.
+        Threads beyond the share take turns, so time grows by threads / share (below one vCPU that is 1 / share), and
+        by `throttled_over_share`, which is what waiting costs besides.
         """
-        threads = max(1, min(math.ceil(vcpus), MAXIMUM_VCPUS))
-        return self.on_threads(threads) * max(1.0, threads / vcpus)
+        threads = threads_on(vcpus)
+        return self.on_threads(threads) * (threads / vcpus * throttled_over_share if threads > vcpus else 1.0)
 
     def plus(self, overhead_ms: float) -> Latency:
         """With work that one thread does before and after."""
@@ -56,6 +57,16 @@ class Latency:
     def _slope(self, low: int, high: int) -> float:
         (few, slow), (many, fast) = self.by_threads[low], self.by_threads[high]
         return (slow - fast) / (1 / few - 1 / many)
+
+
+def threads_on(vcpus: float) -> int:
+    """What the runtime starts in a function with such a share."""
+    return max(1, min(math.ceil(vcpus), MAXIMUM_VCPUS))
+
+
+def pause_ms(vcpus: float, period_ms: float) -> float:
+    """The longest wait for the next share of a period, once this one is used up; 0 on whole vCPUs."""
+    return period_ms * max(0.0, 1 - vcpus / threads_on(vcpus))
 
 
 def vcpus_of(memory_mib: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -76,16 +75,16 @@ class Option:
 
     @property
     def kind(self) -> str:
-        """`name` without what follows from demand: the same at any rate."""
-        return re.sub(r"(?<=provisioned) \d+$", "", self.name)
+        """A few words that tell it from every other option of its plan; the same at any demand."""
+        if self.target == "gpu":
+            return f"{self.instance_type} {self.mode}"
+        start = " provisioned" if self.provisioned else " snapstart" if self.snapstart else ""
+        return f"lambda {self.architecture} {self.memory_mib} MiB{start}"
 
     @property
     def name(self) -> str:
-        """A few words that tell it from every other option of its plan."""
-        if self.target == "gpu":
-            return f"{self.instance_type} {self.mode}"
-        start = f" provisioned {self.provisioned}" if self.provisioned else " snapstart" if self.snapstart else ""
-        return f"lambda {self.architecture} {self.memory_mib} MiB{start}"
+        """`kind`, with how many environments are provisioned."""
+        return f"{self.kind} {self.provisioned}" if self.provisioned else self.kind
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, with `name` and `monthly_usd` beside the parts."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from infra.planner.assumptions import Assumptions
 from infra.planner.break_even import BreakEven, break_evens
 from infra.planner.demand import Demand
-from infra.planner.endpoint_options import endpoint_options, has_cuda
-from infra.planner.function_options import function_options
+from infra.planner.endpoint_options import endpoint_candidates, has_cuda
+from infra.planner.function_options import function_candidates
 from infra.planner.option import Option
 from infra.planner.prices import PriceTable
-from infra.planner.refusal import UnmetDemandError, refusal_of
-from infra.planner.workload import Workload
+from infra.planner.refusal import refusal_of
+from infra.planner.workload import Candidate, Workload
 from layers.artifact import Manifest
 from layers.catalogue import ModelSpec
 
@@ -42,9 +42,10 @@ def plan_model(spec: ModelSpec, manifest: Manifest, prices: PriceTable, assumed:
     CatalogueError when the demand is not complete, ArtifactError when the manifest is not.
     """
     work = workload_of(spec, manifest, prices, assumed)
-    options = judged_options(work)
+    candidates = candidates_of(work)
+    options = judged(work, candidates)
     if not options or not options[0].can_be_chosen:
-        raise refusal_of(work, options, lambda other: judged_options(replace(work, spec=other)))
+        raise refusal_of(work, options, lambda other: _judged_for(replace(work, spec=other)))
     chosen = options[0]
     return Plan(
         model=spec.name,
@@ -53,7 +54,7 @@ def plan_model(spec: ModelSpec, manifest: Manifest, prices: PriceTable, assumed:
         budget_usd=spec.traffic.monthly_budget_usd,
         chosen=chosen,
         options=(chosen, *(_lost(option, chosen) for option in options[1:])),
-        break_evens=break_evens(chosen, options, lambda rate: judged_options(work.at(rate))),
+        break_evens=break_evens(work, candidates, chosen, options),
         notes=tuple(_notes(work, options)),
     )
 
@@ -65,15 +66,21 @@ def workload_of(
     return Workload(spec, manifest, Demand.of(spec.traffic), prices, assumed or Assumptions())
 
 
-def judged_options(work: Workload) -> tuple[Option, ...]:
-    """Every option with its verdict: those that can be chosen first, then those that could be deployed, by price."""
+def candidates_of(work: Workload) -> tuple[Candidate, ...]:
+    """Whatever the model's table leaves open and the artifact can do."""
     target = work.spec.deploy.target
-    options: list[Option] = []
-    if target in ("auto", "lambda"):
-        options += function_options(work)
-    if target in ("auto", "gpu"):
-        options += endpoint_options(work)
-    return tuple(sorted((_judged(work, option) for option in options), key=_rank))
+    functions = function_candidates(work) if target in ("auto", "lambda") else ()
+    endpoints = endpoint_candidates(work) if target in ("auto", "gpu") else ()
+    return (*functions, *endpoints)
+
+
+def judged(work: Workload, candidates: Iterable[Candidate]) -> tuple[Option, ...]:
+    """Every option with its verdict: those that can be chosen first, then those that could be deployed, by price."""
+    return tuple(sorted((_judged(work, candidate(work)) for candidate in candidates), key=_rank))
+
+
+def _judged_for(work: Workload) -> tuple[Option, ...]:
+    return judged(work, candidates_of(work))
 
 
 def _rank(option: Option) -> tuple[bool, bool, float, float]:
@@ -135,6 +142,3 @@ def _notes(work: Workload, options: tuple[Option, ...]) -> Iterator[str]:
     if deploy.target != "lambda" and not has_cuda(work):
         yield "GPU endpoints are priced and not offered: this artifact has no CUDA variant"
     yield f"prices of {work.prices.as_of} in {work.prices.region}, before free tier, discounts, data transfer and tax"
-
-
-__all__ = ["Plan", "UnmetDemandError", "judged_options", "plan_model", "workload_of"]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT = 860, 520
-LEFT, RIGHT, TOP, BOTTOM = 76, 270, 44, 56
+WIDTH, HEIGHT = 960, 520
+LEFT, RIGHT, TOP, BOTTOM = 92, 330, 44, 56
 # Told apart on both themes and by people who do not tell red from green (Okabe and Ito); dashes do it in print.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6bbf", "#7f7f7f")
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 4", "1 4", "6 2 2 2")
@@ -34,8 +34,8 @@ def cost_plot(title: str, curves: Mapping[str, Curve], rate: float) -> str:
     x = _decades([point[0] for curve in drawn.values() for point in curve])
     y = _decades([point[1] for curve in drawn.values() for point in curve])
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="title">',
-        f'<title id="title">{escape(title)}</title>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
+        f"<title>{escape(title)}</title>",
         f"<style>{STYLE}</style>",
         f'<text x="{LEFT}" y="24" font-weight="600">{escape(title)}</text>',
         *_horizontal(x),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from infra.planner.assumptions import Assumptions
 from infra.planner.demand import Demand
+from infra.planner.option import Option
 from infra.planner.prices import PriceTable
 from layers.artifact import Manifest
 from layers.catalogue import ModelSpec, Trigger
@@ -14,6 +15,8 @@ from layers.catalogue import ModelSpec, Trigger
 MEBIBYTE = 1 << 20
 # SQS bills sending, receiving and deleting; a bucket's object is put and read, its answer put, its notification queued.
 SQS_REQUESTS, S3_PUTS, S3_GETS = 3, 2, 1
+# An option of fixed size and kind, for whatever demand the workload has.
+Candidate = Callable[["Workload"], Option]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""What cannot be met is refused, with a change that would do; each piece of advice is followed and works."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from infra.planner import PriceTable, UnmetDemandError, plan_model
+from tests.infra.planner.manifests import manifest_of, spec_of
+
+PRICES = PriceTable.read()
+
+
+def refusal(traffic: dict[str, Any], **deploy: Any) -> str:
+    with pytest.raises(UnmetDemandError) as refused:
+        plan_model(spec_of(traffic, **deploy), manifest_of(), PRICES)
+    assert refused.value.options
+    assert not any(option.can_be_chosen for option in refused.value.options)
+    return str(refused.value)
+
+
+def advised(message: str, key: str) -> float:
+    found = re.search(rf"{key} = ([\d.]+)", message)
+    assert found, message
+    return float(found[1])
+
+
+def test_a_target_that_is_too_low() -> None:
+    message = refusal({"p95_ms": 2})
+    assert message.startswith("m: nothing answers 1 requests a second of 32 tokens in and 0 out with p95 2 ms.")
+    plan = plan_model(spec_of({"p95_ms": advised(message, "p95_ms")}), manifest_of(), PRICES)
+    assert plan.chosen.can_be_chosen
+
+
+def test_a_budget_that_is_too_small() -> None:
+    traffic = {"requests_per_second": 50, "p95_ms": 200, "monthly_budget_usd": 5}
+    message = refusal(traffic)
+    traffic["monthly_budget_usd"] = advised(message, "monthly_budget_usd")
+    assert plan_model(spec_of(traffic), manifest_of(), PRICES).chosen.within_budget
+
+
+def test_a_deploy_table_that_is_too_narrow() -> None:
+    message = refusal({"p95_ms": 100}, memory_mib=256)
+    assert "[m.deploy] without memory_mib" in message
+    message = refusal({"requests_per_second": 100, "p95_ms": 100}, concurrency=2)
+    assert "needs" in message or "without concurrency" in message
+
+
+def test_nothing_measured_at_all() -> None:
+    with pytest.raises(UnmetDemandError, match="no measured latency"):
+        plan_model(spec_of(architecture="arm64", target="lambda"), manifest_of(), PRICES)
