@@ -156,6 +156,30 @@ def _cold_start(measured: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _memory_sizes(measured: dict[str, Any]) -> str:
+    lines = [
+        "## Memory sizes of a function",
+        "",
+        "What a function of each memory size would have, with a Linux CPU quota (20 ms period) as stand-in for "
+        "Lambda's share, one text after the other. Beside it, what the planner makes of medians measured without a "
+        "quota in the same run; [planner.md](planner.md#latency) explains the scaling. Milliseconds.",
+        "",
+        _header("model, tokens, MiB (threads)", ["mean", "planned", "p95", "planned", "median"]),
+    ]
+    for model, cases in measured.items():
+        for tokens, case in cases.items():
+            for threads, spread in case["without a quota"].items():
+                figures = [f"{spread[key]:.2f}" for key in ("mean_ms", "p95_ms", "median_ms")]
+                lines.append(
+                    f"| {model}, {tokens}, no quota ({threads}) | {figures[0]} | | {' | | '.join(figures[1:])} |"
+                )
+            for memory, size in case["sizes"].items():
+                keys = ("mean_ms", "planned_mean_ms", "p95_ms", "planned_p95_ms", "median_ms")
+                cells = " | ".join(f"{size[key]:.2f}" for key in keys)
+                lines.append(f"| {model}, {tokens}, {memory} ({1 if int(memory) < 1800 else 2}) | {cells} |")
+    return "\n".join(lines)
+
+
 def _contest(measured: dict[str, Any], unit: str) -> str:
     cases = measured["cases"]
     lines = [_header(unit, cases)]
@@ -196,4 +220,5 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "cold_start": _cold_start,
     "operators": _operators,
     "exactness": _exactness,
+    "memory_sizes": _memory_sizes,
 }
