@@ -101,7 +101,8 @@ def check_python(arguments: list[str]) -> None:
         assert (ROOT / arguments[0]).is_file(), f"no file {arguments[0]}"
         call, rest = arguments[:1], arguments[1:]
     known = help_of(*call)
-    models = read_catalogue(ROOT / "models.toml")
+    catalogue = arguments[arguments.index("--catalog") + 1] if "--catalog" in arguments else "models.toml"
+    models = read_catalogue(ROOT / catalogue)
     previous = ""
     for word in rest:
         if word.startswith("-"):

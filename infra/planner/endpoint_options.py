@@ -21,8 +21,8 @@ from layers.artifact import INSTRUCTION_SETS
 # Requests wait longer than this share of them for a free instance: what a 95th percentile leaves out.
 TAIL = 0.05
 MODES: tuple[Mode, ...] = ("realtime", "asynchronous")
-CPU_ENDPOINT = "priced for comparison: the gpu target deploys no CPU instances"
-NOT_BUILT = "priced for comparison: the artifact has no CUDA variant (build it with --target cuda)"
+CPU_ENDPOINT = "for comparison: the gpu target deploys GPU instances only"
+NOT_BUILT = "for comparison: the artifact has no CUDA variant"
 
 
 @dataclass(frozen=True)

@@ -93,14 +93,12 @@ def _judged(work: Workload, option: Option) -> Option:
     missed = tuple(_missed(work, option))
     within = budget is None or option.monthly_usd <= budget
     reasons = [*missed] if within else [*missed, f"${option.monthly_usd:,.2f} a month is over ${budget:,.2f}"]
-    if option.refused:
-        reasons.insert(0, option.refused)
     return replace(
         option,
         concurrency=_fixed_concurrency(work) or option.concurrency,
         meets_target=not missed,
         within_budget=within,
-        why_not="; ".join(reasons) or None,
+        why_not=option.refused or "; ".join(reasons) or None,
     )
 
 

@@ -98,4 +98,4 @@ def _other_precision(work: Workload) -> Iterator[str]:
 def _up(value: float) -> float:
     """Rounded up to three figures, so that what is advised is enough."""
     digits = 10.0 ** (len(str(int(value))) - 3)
-    return -(-value // digits) * digits
+    return round(-(-value // digits) * digits, 6)

@@ -18,8 +18,7 @@ def as_text(plan: Plan, *, everything: bool = False) -> str:
     """The chosen option, the cheapest of every other kind (or every option), break-evens and notes."""
     others = plan.options[1:] if everything else [o for o in representatives(plan.options) if o != plan.chosen]
     lines = [_demand(plan), "", *_table([plan.chosen, *others]), ""]
-    if plan.chosen.estimated:
-        lines.append(f"Careful: {plan.chosen.estimated}.")
+    lines += [f"* {reason}." for reason in sorted({o.estimated for o in (plan.chosen, *others) if o.estimated})]
     lines += [_money(plan.chosen), *_crossings(plan), *(f"Note: {note}." for note in plan.notes)]
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.planner.latency import Latency, at_length, latency_of, vcpus_of
+from infra.planner.latency import Latency, at_length, latency_of, pause_ms, vcpus_of
 from layers.catalogue import TrafficSpec
 from layers.errors import CatalogueError
 from tests.infra.planner.manifests import X86, manifest_of
@@ -93,3 +93,11 @@ def test_the_slowest_of_the_processors_counts() -> None:
 def test_what_was_not_measured_is_not_made_up() -> None:
     assert latency_of(manifest_of({}), X86, TrafficSpec()) is None
     assert latency_of(manifest_of(), ("arm64",), TrafficSpec()) is None
+
+
+def test_a_share_costs_pauses_and_a_little_more() -> None:
+    assert pause_ms(0.25, 20) == pytest.approx(15)
+    assert pause_ms(1.5, 20) == pytest.approx(5)  # of 2 threads
+    assert pause_ms(1, 20) == pause_ms(2, 20) == 0
+    assert AMDAHL.on_share(0.5, throttled_over_share=1.1) == pytest.approx(220)
+    assert AMDAHL.on_share(2, throttled_over_share=1.1) == pytest.approx(60)

@@ -159,3 +159,11 @@ def test_gpus_are_estimated_and_say_so() -> None:
     built = manifest_of(instruction_sets=("x86_64-vnni",)).model_copy(update={"target": "cuda"})
     chosen = plan_model(spec_of(ONE_A_SECOND, target="gpu"), built, PRICES, PLAIN).chosen
     assert (chosen.instance_type, chosen.mode, chosen.instances_min) == ("ml.g4dn.xlarge", "realtime", 1)
+
+
+def test_p95_is_the_spread_and_the_longest_pause() -> None:
+    spread = replace(PLAIN, p95_over_p50=1.5, throttle_period_ms=20)
+    plan = plan_model(spec_of(ONE_A_SECOND), manifest_of(), PRICES, spread)
+    assert option_of(plan, "lambda x86_64 1769 MiB").p95_ms == pytest.approx(30)
+    half = option_of(plan, "lambda x86_64 1024 MiB")
+    assert half.p95_ms == pytest.approx(20 * 1769 / 1024 * 1.5 + 20 * (1 - 1024 / 1769))
