@@ -25,8 +25,9 @@ TextPair = tuple[str, str | None]
 class Prediction:
     """An answer that JSON can carry, and what it took. Times in milliseconds, tokens with special ones.
 
-    `token_count` is of the inputs; `generated_tokens` of the texts that were written. `repeatable` is false where the
-    same question would be answered otherwise: something was drawn by a seed that nobody sent.
+    `token_count` is of the inputs, which `text_count` counts; `generated_tokens` of the texts that were written.
+    `repeatable` is false where the same question would be answered otherwise: something was drawn by a seed that
+    nobody sent.
     """
 
     value: Any
@@ -36,6 +37,7 @@ class Prediction:
     inference_ms: float
     postprocessing_ms: float
     generated_tokens: int = 0
+    text_count: int = 0
     repeatable: bool = True
     from_cache: bool = False
 
@@ -88,6 +90,7 @@ class Run:
         self._max_inputs = max_inputs
         self._started = perf_counter()
         self._token_count = 0
+        self._text_count = 0
         self._generated_tokens = 0
         self._repeatable = True
         self._truncated_tokens = 0
@@ -121,6 +124,7 @@ class Run:
             raise InputError("inputs is empty: got 0 texts, expected at least 1.")
         if self._max_inputs is not None and count > self._max_inputs:
             raise InputError(f"too many inputs: got {count}, expected at most {self._max_inputs}. Send them in parts.")
+        self._text_count += count
 
     def encode(
         self,
@@ -197,6 +201,7 @@ class Run:
             inference_ms=1000 * self._inference,
             postprocessing_ms=1000 * (total - self._tokenization - self._inference),
             generated_tokens=self._generated_tokens,
+            text_count=self._text_count,
             repeatable=self._repeatable,
         )
 

@@ -16,6 +16,7 @@ from layers.runtime.run import Prediction, StreamEvent
 from layers.runtime.settings import Settings
 from layers.serving.answers import prediction_answer
 from layers.serving.event_stream import EventStream
+from layers.serving.metrics import Metrics
 from layers.serving.response_cache import ResponseCaches, response_key
 from layers.serving.workers import workers_for
 
@@ -71,8 +72,9 @@ class Admission:
 class Answering:
     """Asks models for an application; made once, by `create_app`. Called on one event loop only."""
 
-    def __init__(self, settings: Settings, responses: ResponseCaches) -> None:
+    def __init__(self, settings: Settings, responses: ResponseCaches, metrics: Metrics) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._responses = responses
         self._admission = Admission(settings.max_concurrent_requests)
         self._workers = workers_for(settings.workers)
@@ -82,13 +84,16 @@ class Answering:
 
         Raises InputError and ModelOutputError as `Predictor.predict`, and InputError (429) beyond the limit.
         """
+        self._metrics.asks(question.predictor, question.task)
         asked = perf_counter()
         prediction, begun = await self.run(lambda: self._predict(question))
+        self._metrics.predicted(question.predictor, question.task, prediction, begun - asked)
         value = prediction.value if shape is None else shape(prediction)
         return prediction_answer(value, prediction, question.started, queue_ms=1000 * (begun - asked))
 
     async def stream(self, question: Question, shape: StreamShape) -> Response:
         """The answer token by token. Raises as `answer` until the first token is there."""
+        self._metrics.asks(question.predictor, question.task)
         events = self._events(question, shape)
         first = await anext(events)
         return EventStream(first, events, shape.failed)
@@ -115,7 +120,8 @@ class Answering:
     async def _events(self, question: Question, shape: StreamShape) -> AsyncGenerator[bytes]:
         def start() -> Generator[bytes]:
             tokens = question.predictor.predict_stream(question.inputs, question.parameters, task=question.task)
-            return shape.events(tokens)
+            counted = self._metrics.streamed(question.predictor, question.task, question.started, tokens)
+            return shape.events(counted)
 
         with self._admission:
             async with aclosing(self._workers.stream(start)) as events:

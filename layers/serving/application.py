@@ -13,7 +13,9 @@ from layers.serving.answering import Answering
 from layers.serving.answers import json_answer
 from layers.serving.failures import install_failures
 from layers.serving.hub_routes import hub_routes
+from layers.serving.metrics import Metrics, RequestCounts
 from layers.serving.models import Models
+from layers.serving.operations_routes import operations_routes
 from layers.serving.response_cache import ResponseCaches
 from layers.serving.tei_routes import tei_routes
 from layers.serving.tgi_routes import tgi_routes
@@ -22,10 +24,12 @@ from layers.serving.tgi_routes import tgi_routes
 def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastAPI:
     """Serve loaded predictors, each by its name and the only one also at `/`."""
     responses = ResponseCaches(predictors.values(), settings)
-    models, answering = Models(predictors, settings, responses), Answering(settings, responses)
+    metrics = Metrics()
+    models, answering = Models(predictors, settings, responses), Answering(settings, responses, metrics)
     # A redirect to or from a trailing slash would send the client to a host only the gateway knows.
     app = FastAPI(title="Hundredfold", redirect_slashes=False)
     install_failures(app)
+    app.add_middleware(RequestCounts, metrics)
 
     @app.get("/", response_class=Response)
     async def description(request: Request) -> Response:
@@ -50,6 +54,7 @@ def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastA
         """What the model is and what it takes."""
         return json_answer(models.describe_all())
 
+    app.include_router(operations_routes(models, metrics))
     app.include_router(hub_routes(models, answering))
     app.include_router(tei_routes(models, answering))
     app.include_router(tgi_routes(models, answering))

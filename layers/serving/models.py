@@ -24,6 +24,11 @@ class Models:
         self._responses = responses
         self.settings = settings
 
+    @property
+    def served(self) -> Mapping[str, Predictor]:
+        """Every model, by name."""
+        return self._predictors
+
     def named(self, name: str) -> Predictor:
         """Raises InputError (404) for a name that is not served."""
         if name not in self._predictors:

@@ -22,7 +22,7 @@ from layers.serving.release import RELEASE
 
 # A key, its place in the dictionary and the objects around an answer's bytes.
 ENTRY_OVERHEAD_BYTES = 500
-KEPT = ("value", "token_count", "truncated_tokens", "generated_tokens")
+KEPT = ("value", "token_count", "truncated_tokens", "generated_tokens", "text_count")
 
 
 class SharedAnswers(Protocol):

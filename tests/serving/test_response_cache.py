@@ -123,7 +123,10 @@ def test_refusals_are_not_kept(serve: Serve) -> None:
 
 
 def test_what_was_used_longest_ago_goes_first() -> None:
-    size = len(b'{"value":"a","token_count":1,"truncated_tokens":0,"generated_tokens":0}') + ENTRY_OVERHEAD_BYTES
+    one = ResponseCache(10**6)
+    one.keep("a", prediction("a"))
+    size = one.reports()["responses"].bytes
+    assert size > ENTRY_OVERHEAD_BYTES
     cache = ResponseCache(2 * size)
     for key in ("a", "b"):
         cache.keep(key, prediction(key))

@@ -28,11 +28,11 @@ TASKS_WITH_A_ROUTE = ("rerank",)
 
 def playground(predictors: Mapping[str, Predictor]) -> Response:
     """The page for these models, the first one chosen."""
-    style, script = _read("page.css"), "\n".join(_read(f"{name}.js") for name in SCRIPTS)
+    style, script = read_part("page.css"), "\n".join(read_part(f"{name}.js") for name in SCRIPTS)
     models = [describe(predictor) for predictor in predictors.values()]
     alone = [task for task in TASKS_WITH_A_ROUTE if sum(task in model["tasks"] for model in models) == 1]
     names = ", ".join(predictors)
-    body = Template(_read("page.html")).substitute(
+    body = Template(read_part("page.html")).substitute(
         title=escape(f"{names} · Hundredfold" if names else "Hundredfold"),
         style=style,
         script=script,
@@ -71,5 +71,6 @@ def _headers(style: str, script: str) -> dict[str, str]:
 
 
 @cache
-def _read(name: str) -> str:
+def read_part(name: str) -> str:
+    """A file of this folder."""
     return (files("layers.serving.playground") / name).read_text(encoding="utf-8")
