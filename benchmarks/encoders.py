@@ -20,8 +20,8 @@ Loaded = tuple[Call, dict[str, Any]]
 
 def hundredfold(artifact: Path) -> Loaded:
     """What the artifact serves on this CPU, through the runtime's engine; encodings are made beforehand."""
+    from layers.runtime.alignment import Encoding
     from layers.runtime.engine import Engine
-    from layers.runtime.tokenizer import Encoding
 
     engine = Engine.load(artifact, threads=THREADS)
     rows = {case: encoder_models.token_ids(int(case))[0] for case in CASES}

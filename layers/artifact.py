@@ -56,6 +56,18 @@ class Limits(Record):
     max_tokens: int
 
 
+class TokenizerFacts(Record):
+    """What tasks must know of the tokenizer beyond its file; an id is None where it has no such token.
+
+    `cleans_up_spaces`: its decode takes the spaces before punctuation away.
+    """
+
+    mask_token_id: int | None = None
+    unk_token_id: int | None = None
+    cls_token_id: int | None = None
+    cleans_up_spaces: bool = False
+
+
 class Pooling(Record):
     """How `sentence_embedding` is made; `stated` is false when the checkpoint has no `modules.json`.
 
@@ -117,9 +129,10 @@ class Variant(Record):
 
 
 class Golden(Record):
-    """An input with the chosen variant's answer, per task shape; checked after deployment."""
+    """An input (and its parameters) with the chosen variant's answer, per task shape; checked after deployment."""
 
     inputs: Any
+    parameters: dict[str, Any] = {}
     outputs: Any
     tolerance: float
 
@@ -138,6 +151,7 @@ class Manifest(Record):
     problem_type: ProblemType | None
     limits: Limits
     pad_token_id: int
+    tokenizer: TokenizerFacts = TokenizerFacts()
     pooling: Pooling | None
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]

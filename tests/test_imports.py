@@ -21,7 +21,7 @@ ALLOWED = {
     "build_artifacts": {"contract", "compiler"},
 }
 # The gate runs candidates through the runtime, so that what is measured is what is served.
-GATE = {"gate", "timing", "parity", "draft", "trial", "build", "generative_build"}
+GATE = {"gate", "timing", "parity", "draft", "trial", "build", "generative_build", "goldens"}
 # What an image does not have, and what a handler must not load at start.
 BUILD_ONLY = {"torch", "transformers", "onnx", "onnx_ir", "onnxscript", "safetensors", "sentencepiece", "typer", "rich"}
 

@@ -16,7 +16,6 @@ import numpy as np
 from layers.artifact import (
     INSTRUCTION_SETS,
     SCHEMA_VERSION,
-    Golden,
     Manifest,
     Source,
     record_file,
@@ -31,19 +30,15 @@ from layers.compiler.examples import Example, Examples
 from layers.compiler.gate import Jury, metric_for, summon
 from layers.compiler.generative_build import make_writer
 from layers.compiler.generative_recipe import GenerativeRecipe
+from layers.compiler.goldens import record_goldens
 from layers.compiler.plan import FP32
 from layers.compiler.recipe import Recipe, open_recipe
 from layers.compiler.trial import describe, judge, try_all
 from layers.errors import ArtifactError, UnsupportedError
 from layers.runtime.cpu import instruction_set, thread_count
 from layers.runtime.engine import Engine
-from layers.runtime.predictor import Predictor
-from layers.runtime.tasks import TASKS
 
 Say = Callable[[str], None]
-GOLDENS = 3
-# A golden's outputs may move by this share of their scale between machines of one instruction set.
-GOLDEN_TOLERANCE = {"fp32": 1e-3, "int8": 5e-2, "int4": 1e-1, "fp16": 1e-2}
 
 
 @dataclass(frozen=True)
@@ -96,7 +91,7 @@ def _make(draft: Draft, data: Examples, say: Say) -> Manifest:
     draft.add(FP32)
     reference = draft.open(FP32.name)
     metric = metric_for(spec, data.judged, reference.manifest.problem_type)
-    jury = summon(spec, metric, reference, data.judged, draft.tokenizer.mask_token_id)
+    jury = summon(spec, metric, reference, data.judged, draft.tokenizer.facts.mask_token_id)
     compared = parity.compare(recipe.checkpoint.directory, spec.task, reference, jury.encodings)
     say(f"fp32 graph: {compared}; judged by {metric.name} on {len(jury.encodings)} examples of {data.origin}")
     say(describe(judge(draft, FP32, jury)))
@@ -109,7 +104,7 @@ def _make(draft: Draft, data: Examples, say: Say) -> Manifest:
     if threads > 1:
         _time(draft, jury, 1, dict.fromkeys([*chosen.values(), FP32.name]), lambda _line: None)
     draft.ship(chosen)
-    goldens = _goldens(draft, chosen[instruction_set()], data.judged) if instruction_set() in chosen else ()
+    goldens = record_goldens(draft, chosen[instruction_set()], data.judged) if instruction_set() in chosen else ()
     return draft.manifest(chosen=chosen, goldens=goldens, parity=compared)
 
 
@@ -136,23 +131,6 @@ def _time(draft: Draft, jury: Jury, threads: int, names: Iterable[str], say: Say
     engines = {name: draft.open(name, threads=threads) for name in names}
     for name, latencies in timing.time_variants(engines, jury.encodings, lengths).items():
         draft.settle_latencies(name, threads, latencies)
-
-
-def _goldens(draft: Draft, name: str, judged: Sequence[Example]) -> tuple[Golden, ...]:
-    """The served answers to the first few examples, for the check after a deployment."""
-    if draft.spec.task not in TASKS:
-        return ()
-    predictor = Predictor(draft.open(name))
-    tolerance = GOLDEN_TOLERANCE[draft.variants[name].precision]
-    if draft.spec.task == "sentence-similarity":
-        texts = [example.text for example in judged[: GOLDENS + 1]]
-        inputs: list[object] = [{"source_sentence": texts[0], "sentences": texts[1:]}]
-    else:
-        inputs = [
-            {"text": example.text, "text_pair": example.text_pair} if example.text_pair else example.text
-            for example in judged[:GOLDENS]
-        ]
-    return tuple(Golden(inputs=each, outputs=predictor.predict(each).value, tolerance=tolerance) for each in inputs)
 
 
 def _source(spec: ModelSpec, recipe: Recipe | GenerativeRecipe) -> Source:

@@ -111,6 +111,7 @@ class Draft:
             problem_type=recipe.problem_type,
             limits=Limits(max_tokens=min(limits, default=TRAINED_TOKENS)),
             pad_token_id=self.tokenizer.pad_token_id,
+            tokenizer=self.tokenizer.facts,
             pooling=recipe.pooling,
             inputs=recipe.inputs,
             outputs=recipe.outputs,

@@ -14,9 +14,9 @@ from layers.compiler import metrics
 from layers.compiler.draft import Draft
 from layers.compiler.examples import Example
 from layers.compiler.metrics import Judged, Metric
-from layers.errors import CatalogueError
+from layers.errors import CatalogueError, CheckpointError
+from layers.runtime.alignment import Encoding
 from layers.runtime.engine import Engine, Outputs
-from layers.runtime.tokenizer import Encoding
 
 RESAMPLES = 2000
 # A vocabulary of logits per hidden token is large: 64 texts of 128 tokens hold 1,200 of them, 150 MB for BERT's.
@@ -123,7 +123,12 @@ def summon(
     _check_labels(spec, metric, examples, engine.manifest.labels)
     encodings = tuple(engine.tokenizer.encode(example.text, example.text_pair) for example in examples)
     targets = None
-    if spec.task == "fill-mask" and mask_token_id is not None:
+    if spec.task == "fill-mask":
+        if mask_token_id is None:
+            raise CheckpointError(
+                f"{spec.name}: the tokenizer has no mask token, expected one for fill-mask. "
+                "Name it in tokenizer_config.json."
+            )
         hidden = [_hide(encoding, mask_token_id) for encoding in encodings[:MASKED_LM_EXAMPLES]]
         encodings, targets = tuple(encoding for encoding, _ in hidden), [wanted for _, wanted in hidden]
         examples = examples[: len(encodings)]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from layers.errors import CheckpointError
+from layers.runtime.alignment import Encoding
 from layers.runtime.engine import Engine
-from layers.runtime.tokenizer import Encoding
 
 # Largest difference as a share of the output's largest value. Two fp32 programs that differ only in the order of
 # additions stay below 1e-5 on the models measured; a wrong epsilon or activation shows at 1e-3 and above.

@@ -139,7 +139,25 @@ def open_recipe(directory: Path, task: str) -> Recipe | GenerativeRecipe:
     architecture.check(config, directory.name)
     checkpoint = open_checkpoint(directory, architecture.prefix)
     modules = read_modules(directory, config["hidden_size"]) if HEAD_OF_TASK[task] == "encoder" else None
-    return Recipe(checkpoint, architecture, config, task, modules)
+    recipe = Recipe(checkpoint, architecture, config, task, modules)
+    _refuse_other_labels(recipe, directory.name)
+    return recipe
+
+
+def _refuse_other_labels(recipe: Recipe, name: str) -> None:
+    """Two tasks of sequence classifiers stand or fall with the labels."""
+    if recipe.task == "rerank" and len(recipe.labels) != 1:
+        raise UnsupportedError(
+            f"labels, for {name}: got {len(recipe.labels)}, expected 1 for rerank, the number that ranks. "
+            'Build it for task = "text-classification".'
+        )
+    entailment = any(label.lower().startswith("entail") for label in recipe.labels)
+    if recipe.task == "zero-shot-classification" and not (entailment and len(recipe.labels) > 1):
+        raise UnsupportedError(
+            f"labels, for {name}: got {', '.join(recipe.labels[:6])}, expected one that begins with 'entail' for "
+            "zero-shot-classification, and another. Name the labels in config.json's id2label and label2id, or choose "
+            "a model trained on natural language inference."
+        )
 
 
 def open_generator(directory: Path, task: str, architecture: Generator, config: Mapping[str, Any]) -> GenerativeRecipe:

@@ -10,8 +10,8 @@ from time import perf_counter
 
 import numpy as np
 
+from layers.runtime.alignment import Encoding
 from layers.runtime.engine import Engine
-from layers.runtime.tokenizer import Encoding
 
 LENGTHS = (8, 32, 128, 384)
 MINIMUM_ROUNDS, MAXIMUM_ROUNDS = 7, 40

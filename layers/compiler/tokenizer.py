@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from layers.artifact import TOKENIZER
+from layers.artifact import TOKENIZER, TokenizerFacts
 from layers.compiler.sentencepiece_vocabulary import source_tokenizer, target_tokenizer
 from layers.errors import CheckpointError
 
@@ -54,7 +54,7 @@ class ConvertedTokenizer:
 
     max_tokens: int | None
     pad_token_id: int
-    mask_token_id: int | None
+    facts: TokenizerFacts
     files: tuple[str, ...]
 
 
@@ -84,7 +84,12 @@ def convert(directory: Path, output: Path) -> ConvertedTokenizer:
     return ConvertedTokenizer(
         max_tokens=int(limit) if limit and limit < NO_LIMIT else None,
         pad_token_id=reference.pad_token_id or 0,
-        mask_token_id=reference.mask_token_id,
+        facts=TokenizerFacts(
+            mask_token_id=reference.mask_token_id,
+            unk_token_id=reference.unk_token_id,
+            cls_token_id=reference.cls_token_id,
+            cleans_up_spaces=bool(reference.clean_up_tokenization_spaces),
+        ),
         files=files,
     )
 

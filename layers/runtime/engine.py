@@ -13,10 +13,11 @@ import onnxruntime
 
 from layers.artifact import TOKENIZER, Manifest, Variant, verify_files
 from layers.errors import ArtifactError, ModelOutputError
+from layers.runtime.alignment import Encoding
 from layers.runtime.batching import in_caller_order, plan_batches
 from layers.runtime.cpu import instruction_set, thread_count
 from layers.runtime.limits import NO_LIMITS, TokenLimits
-from layers.runtime.tokenizer import DEFAULT_CACHE_BYTES, Encoding, TextTokenizer
+from layers.runtime.tokenizer import DEFAULT_CACHE_BYTES, TextTokenizer
 
 Array = npt.NDArray[Any]
 Outputs = dict[str, Array]

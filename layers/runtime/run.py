@@ -6,19 +6,29 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from layers.artifact import Manifest
 from layers.errors import InputError
+from layers.runtime.alignment import AlignedEncoding, Encoding
 from layers.runtime.engine import Engine, Outputs
 from layers.runtime.generation.detokenizer import Detokenizer
 from layers.runtime.generation.engine import Continuation, GenerationEngine, Prompt
 from layers.runtime.generation.loop import TokenEvent
 from layers.runtime.generation.options import DecodingOptions, FinishReason
 from layers.runtime.generation.sampling import TopTokens
-from layers.runtime.tokenizer import Direction, Encoding, Strategy
+from layers.runtime.tokenizer import Direction, Strategy
+from layers.runtime.vocabulary import Vocabulary
 
 TextPair = tuple[str, str | None]
+
+
+class Truncation(TypedDict):
+    """What is cut where a text is too long: keyword arguments of `Run.encode` and `Run.align`."""
+
+    truncate: bool
+    truncation_direction: Direction
+    strategy: Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,16 @@ class Run:
         return self._engine
 
     @property
+    def max_tokens(self) -> int:
+        """The longest text that is read at once, special tokens included."""
+        return self._engine.tokenizer.max_tokens
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The model's tokens by name."""
+        return self._engine.tokenizer.vocabulary
+
+    @property
     def _reader(self) -> Engine:
         assert isinstance(self._engine, Engine), "only artifacts of other tasks are asked for outputs"
         return self._engine
@@ -148,10 +168,38 @@ class Run:
             )
             for text, pair in texts
         ]
-        self.count_tokens(sum(len(encoding) for encoding in encodings))
-        self._truncated_tokens += sum(encoding.truncated_tokens for encoding in encodings)
-        self._tokenization += perf_counter() - started
+        self._count(encodings, started)
         return encodings
+
+    def align(self, texts: Sequence[str], **truncation: Unpack[Truncation]) -> list[AlignedEncoding]:
+        """`encode` of single texts, with each token's place in its text."""
+        started = perf_counter()
+        encodings = [self._engine.tokenizer.align(text, **truncation) for text in texts]
+        self._count(encodings, started)
+        return encodings
+
+    def windows(
+        self,
+        text: str,
+        pair: str | None = None,
+        *,
+        stride: int,
+        shrink_stride: bool = False,
+        max_tokens: int | None = None,
+        max_first_tokens: int | None = None,
+    ) -> list[AlignedEncoding]:
+        """A long text in overlapping parts. Raises InputError as `TextTokenizer.windows` does."""
+        started = perf_counter()
+        parts = self._engine.tokenizer.windows(
+            text,
+            pair,
+            stride=stride,
+            shrink_stride=shrink_stride,
+            max_tokens=max_tokens,
+            max_first_tokens=max_first_tokens,
+        )
+        self._count(parts, started)
+        return parts
 
     def count_tokens(self, count: int) -> None:
         """Add to the tokens of the inputs. Raises InputError (422) for more than one request may carry."""
@@ -189,6 +237,11 @@ class Run:
         """`GenerationEngine.stream` with the end worked out; `before` stands at the start of every whole text."""
         events = self.writer.stream(prompt, options)
         return _with_end(events, self.writer, options, self._token_count, before)
+
+    def _count(self, encodings: Sequence[Encoding], started: float) -> None:
+        self.count_tokens(sum(len(encoding) for encoding in encodings))
+        self._truncated_tokens += sum(encoding.truncated_tokens for encoding in encodings)
+        self._tokenization += perf_counter() - started
 
     def finish(self, value: Any) -> Prediction:
         """The task's answer with what was counted. Whatever was neither tokenization nor inference is the rest."""

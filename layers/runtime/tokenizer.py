@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Encoding as RustEncoding
 from tokenizers import Tokenizer
 
 from layers.errors import ArtifactError, InputError
+from layers.runtime.alignment import AlignedEncoding, Encoding, Ids, windows
 from layers.runtime.cache import ByteBoundedCache, CacheReport
 from layers.runtime.generation.detokenizer import Detokenizer
+from layers.runtime.vocabulary import Vocabulary
 
-Ids = npt.NDArray[np.int64]
 Direction = Literal["left", "right"]
 Strategy = Literal["longest_first", "only_first", "only_second"]
 
@@ -25,22 +25,6 @@ DEFAULT_CACHE_BYTES = 16 * 2**20
 
 # Python objects around one cached encoding, without the text and the arrays' data.
 ENTRY_OVERHEAD_BYTES = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """One text, or pair of texts, as the model takes it: `input_ids` and `token_type_ids` [sequence].
-
-    `truncated_tokens` is how many were cut to fit. Offsets and masks of special tokens are left out:
-    a task that needs them asks the tokenizer for more than `encode` computes.
-    """
-
-    input_ids: Ids
-    token_type_ids: Ids
-    truncated_tokens: int
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
 
 
 class TextTokenizer:
@@ -52,6 +36,7 @@ class TextTokenizer:
             cache_bytes
         )
         self.max_tokens = max_tokens
+        self.vocabulary = Vocabulary(tokenizer)
         # A tokenizer.json remembers how it was last used, often in training: 160 tokens, always padded.
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -77,12 +62,12 @@ class TextTokenizer:
         strategy: Strategy = "longest_first",
         max_tokens: int | None = None,
     ) -> Encoding:
-        """Encode a text, with `pair` as its second sequence; an empty `pair` is none, as in transformers.
+        """Encode a text, with `pair` as its second sequence, which may be empty.
 
         Raises InputError (422) for text that is not valid Unicode, and for text longer than the model
         when `truncate` is false or `strategy` cannot make it fit. `max_tokens` stands for the model's limit.
         """
-        key = (text, pair or None, truncation_direction, strategy, max_tokens)
+        key = (text, pair, truncation_direction, strategy, max_tokens)
         encoding = self._cache.get(key)
         if encoding is None:
             encoding = self.encode_uncached(
@@ -94,10 +79,50 @@ class TextTokenizer:
                 max_tokens=max_tokens,
             )
             size = encoding.input_ids.nbytes + encoding.token_type_ids.nbytes + ENTRY_OVERHEAD_BYTES
-            self._cache.put(key, encoding, size + sys.getsizeof(text) + (sys.getsizeof(pair) if pair else 0))
+            self._cache.put(key, encoding, size + sys.getsizeof(text) + sys.getsizeof(pair))
         if encoding.truncated_tokens and not truncate:
             self._refuse(len(encoding) + encoding.truncated_tokens)
         return encoding
+
+    def align(
+        self,
+        text: str,
+        *,
+        truncate: bool = True,
+        truncation_direction: Direction = "right",
+        strategy: Strategy = "longest_first",
+    ) -> AlignedEncoding:
+        """`encode` of one text, with each token's place in it."""
+        whole = self._whole(text, None)
+        excess = len(whole) - self.max_tokens
+        if excess <= 0:
+            return whole
+        if not truncate:
+            self._refuse(len(whole))
+        return whole.kept(self._kept_positions(whole.sequence_ids, 1, excess, truncation_direction, strategy), excess)
+
+    def windows(
+        self,
+        text: str,
+        pair: str | None = None,
+        *,
+        stride: int,
+        shrink_stride: bool = False,
+        max_tokens: int | None = None,
+        max_first_tokens: int | None = None,
+    ) -> list[AlignedEncoding]:
+        """A long text in overlapping parts, nothing cut: of the second text where there are two.
+
+        `max_first_tokens` is what is kept of the first of two. Raises InputError as `alignment.windows`.
+        """
+        whole = self._whole(text, pair)
+        first = np.flatnonzero(whole.sequence_ids == 0)
+        cut = len(first) - max_first_tokens if pair is not None and max_first_tokens is not None else 0
+        if cut > 0:
+            whole = whole.kept(np.setdiff1d(np.arange(len(whole)), first[max_first_tokens:]), cut)
+        return windows(
+            whole, 0 if pair is None else 1, max_tokens or self.max_tokens, stride, shrink_stride=shrink_stride
+        )
 
     def detokenizer(self) -> Detokenizer:
         """For what is generated with this tokenizer's tokens."""
@@ -118,35 +143,66 @@ class TextTokenizer:
         max_tokens: int | None = None,
     ) -> Encoding:
         """`encode` without the cache: for texts that will not come again, and outside of its counts."""
-        try:
-            # encode_batch_fast computes no offsets: 27 microseconds a sentence instead of 32.
-            [encoded] = self._tokenizer.encode_batch_fast([(text, pair) if pair else text])
-        except (TypeError, UnicodeError) as error:
-            raise InputError("text is not valid Unicode: it holds half of a surrogate pair. Remove it.") from error
+        # encode_batch_fast computes no offsets: 27 microseconds a sentence instead of 32.
+        encoded = self._encoded(self._tokenizer.encode_batch_fast, text, pair)
         input_ids = np.array(encoded.ids, dtype=np.int64)
         token_type_ids = np.array(encoded.type_ids, dtype=np.int64)
         excess = len(input_ids) - (max_tokens or self.max_tokens)
         if excess > 0:
             if not truncate:
                 self._refuse(len(input_ids))
-            kept = self._kept_positions(encoded, excess, truncation_direction, strategy)
+            kept = self._kept_positions(
+                _sequence_ids(encoded), encoded.n_sequences, excess, truncation_direction, strategy
+            )
             input_ids, token_type_ids = input_ids[kept], token_type_ids[kept]
         # The cache hands the same arrays to every caller.
         input_ids.flags.writeable = token_type_ids.flags.writeable = False
         return Encoding(input_ids, token_type_ids, max(0, excess))
 
-    def _kept_positions(self, encoded: RustEncoding, excess: int, direction: Direction, strategy: Strategy) -> Ids:
-        """Positions left when `excess` tokens are cut from the sequences; special tokens belong to neither."""
-        sequence_ids = np.array([-1 if i is None else i for i in encoded.sequence_ids], dtype=np.int64)
-        sequences = [np.flatnonzero(sequence_ids == i) for i in range(encoded.n_sequences)]
+    def _whole(self, text: str, pair: str | None) -> AlignedEncoding:
+        """Every token of the text, through the cache."""
+        key = (text, pair, "whole", "", None)
+        found = self._cache.get(key)
+        if isinstance(found, AlignedEncoding):
+            return found
+        encoded = self._encoded(self._tokenizer.encode_batch, text, pair)
+        whole = AlignedEncoding(
+            np.array(encoded.ids, dtype=np.int64),
+            np.array(encoded.type_ids, dtype=np.int64),
+            0,
+            _sequence_ids(encoded),
+            np.array(encoded.offsets, dtype=np.int64).reshape(-1, 2),
+            np.array([-1 if word is None else word for word in encoded.word_ids], dtype=np.int64),
+        )
+        for array in (whole.input_ids, whole.token_type_ids, whole.sequence_ids, whole.offsets, whole.word_ids):
+            array.flags.writeable = False
+        self._cache.put(key, whole, whole.nbytes + ENTRY_OVERHEAD_BYTES + sys.getsizeof(text) + sys.getsizeof(pair))
+        return whole
+
+    def _encoded(
+        self, encode_batch: Callable[[list[str | tuple[str, str]]], list[RustEncoding]], text: str, pair: str | None
+    ) -> RustEncoding:
+        try:
+            [encoded] = encode_batch([text if pair is None else (text, pair)])
+        except (TypeError, UnicodeError) as error:
+            raise InputError("text is not valid Unicode: it holds half of a surrogate pair. Remove it.") from error
+        return encoded
+
+    def _kept_positions(
+        self, sequence_ids: Ids, count: int, excess: int, direction: Direction, strategy: Strategy
+    ) -> Ids:
+        """Positions left when `excess` tokens are cut from `count` sequences; special tokens belong to neither."""
+        sequences = [np.flatnonzero(sequence_ids == i) for i in range(count)]
         lengths = [len(sequence) for sequence in sequences]
-        if len(lengths) == 1:
-            lengths = [lengths[0] - excess]
+        if count == 1:
+            least = lengths[0] = lengths[0] - excess
         elif strategy == "longest_first":
             lengths = _longest_first(lengths[0], lengths[1], sum(lengths) - excess)
+            least = min(lengths)
         else:
-            lengths[0 if strategy == "only_first" else 1] -= excess
-        if min(lengths) < 0 or (strategy != "longest_first" and min(lengths) == 0):
+            cut = 0 if strategy == "only_first" else 1
+            least = lengths[cut] = lengths[cut] - excess
+        if least < 0 or (strategy != "longest_first" and least == 0):
             self._refuse(len(sequence_ids), f" truncating {strategy.replace('_', ' ')} cannot make it fit;")
         kept = [s[:n] if direction == "right" else s[len(s) - n :] for s, n in zip(sequences, lengths, strict=True)]
         return np.sort(np.concatenate([np.flatnonzero(sequence_ids == -1), *kept]))
@@ -156,6 +212,10 @@ class TextTokenizer:
             f"input is too long: got {tokens} tokens, the model takes {self.max_tokens};{reason} "
             "shorten it or send truncate: true."
         )
+
+
+def _sequence_ids(encoded: RustEncoding) -> Ids:
+    return np.array([-1 if number is None else number for number in encoded.sequence_ids], dtype=np.int64)
 
 
 def _longest_first(first: int, second: int, room: int) -> list[int]:

@@ -99,7 +99,7 @@ def test_goldens_are_what_is_served(built: Built) -> None:
     predictor = Predictor.load(built.directory)
     assert len(built.manifest.goldens) == 3
     for golden in built.manifest.goldens:
-        assert predictor.predict(golden.inputs).value == golden.outputs
+        assert predictor.predict(golden.inputs, golden.parameters).value == golden.outputs
 
 
 def test_rows_are_independent_where_ranges_are_fixed_or_per_row(built: Built) -> None:

@@ -60,7 +60,7 @@ def test_pairs_are_cut_as_transformers_cuts_them(reference: Any, max_tokens: int
             expected = reference(
                 text, pair, truncation="longest_first", max_length=max_tokens, return_token_type_ids=True
             )
-            encoding = tokenizer.encode(text, pair, truncation_direction=direction)
+            encoding = tokenizer.encode(text, pair or None, truncation_direction=direction)
             assert encoding.input_ids.tolist() == expected["input_ids"]
             assert encoding.token_type_ids.tolist() == expected["token_type_ids"]
 
@@ -108,9 +108,18 @@ def test_a_repeated_text_is_encoded_once() -> None:
     tokenizer = load()
     first = tokenizer.encode("an editor")
     assert tokenizer.encode("an editor") is first
-    assert tokenizer.encode("an editor", "") is first
+    assert tokenizer.encode("an editor") is first
     report = tokenizer.cache_report()
     assert (report.hits, report.misses, report.entries) == (2, 1, 1)
+
+
+def test_an_empty_second_text_makes_a_pair(reference: Any) -> None:
+    expected = reference([("an editor", "")], return_token_type_ids=True)
+    encoding = load().encode("an editor", "")
+    assert encoding.input_ids.tolist() == expected["input_ids"][0]
+    assert encoding.token_type_ids.tolist() == expected["token_type_ids"][0]
+    cut = reference([("an editor " * 12, "")], truncation="only_first", max_length=10)["input_ids"][0]
+    assert load(10).encode("an editor " * 12, "", strategy="only_first").input_ids.tolist() == cut
 
 
 def test_options_that_change_the_encoding_are_kept_apart() -> None:

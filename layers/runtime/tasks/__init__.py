@@ -5,17 +5,27 @@ from __future__ import annotations
 from layers.runtime.tasks import (
     embedding,
     feature_extraction,
+    fill_mask,
+    question_answering,
+    rerank,
     sentence_similarity,
     summarization,
     text2text_generation,
     text_classification,
     text_generation,
+    token_classification,
     translation,
+    zero_shot_classification,
 )
 from layers.runtime.tasks.task import Task
 
 TASKS: dict[str, Task] = {
     "text-classification": text_classification.TASK,
+    "zero-shot-classification": zero_shot_classification.TASK,
+    "rerank": rerank.TASK,
+    "token-classification": token_classification.TASK,
+    "question-answering": question_answering.TASK,
+    "fill-mask": fill_mask.TASK,
     "feature-extraction": feature_extraction.TASK,
     "sentence-similarity": sentence_similarity.TASK,
     "embed": embedding.TASK,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from layers.runtime.run import Run, StreamEvent
 from layers.runtime.tasks.decoding import DecodingParameters
 from layers.runtime.tasks.task import Parameters, kind, read_texts
 from layers.runtime.tasks.text_generation import seeds
+from layers.runtime.vocabulary import without_extra_spaces
 
 # transformers' pipelines of these tasks allow as many.
 DEFAULT_NEW_TOKENS = 256
@@ -51,7 +51,7 @@ def answer(run: Run, inputs: Any, wanted: SequenceParameters, opening: Opening, 
         ]
     else:
         answers = run.generate(prompts, options)
-    clean = _cleaned if wanted.clean_up_tokenization_spaces else str
+    clean = without_extra_spaces if wanted.clean_up_tokenization_spaces else str
     return [{key: clean(one.text)} for several in answers for one in several]
 
 
@@ -121,12 +121,6 @@ def _options(run: Run, prompt: Prompt, decoding: DecodingParameters) -> Decoding
         run.writer.room(prompt),
         default_new_tokens=DEFAULT_NEW_TOKENS,
     )
-
-
-def _cleaned(text: str) -> str:
-    """As transformers' `clean_up_tokenization`: no space before punctuation and contractions."""
-    text = re.sub(r" ([.?!,])", r"\1", text).replace(" ' ", "'")
-    return re.sub(r" (n't|'m|'s|'ve|'re)", r"\1", text)
 
 
 def plain_opening(generation: Generation, task: str) -> Opening:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from layers.artifact import Manifest
 from layers.errors import InputError
-from layers.runtime.run import Run, StreamEvent
-from layers.runtime.tokenizer import Direction, Strategy
+from layers.runtime.run import Run, StreamEvent, Truncation
+from layers.runtime.tokenizer import Direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,7 @@ def built_for(*tasks: str) -> Callable[[Manifest], bool]:
     return lambda manifest: manifest.task in tasks
 
 
-class Truncation(TypedDict):
-    """Keyword arguments of `Run.encode`."""
-
-    truncate: bool
-    truncation_direction: Direction
-    strategy: Strategy
+classifies = built_for("text-classification", "zero-shot-classification", "rerank")
 
 
 class StrictParameters(BaseModel):

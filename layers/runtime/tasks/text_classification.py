@@ -12,7 +12,7 @@ from layers.artifact import Manifest
 from layers.errors import InputError
 from layers.runtime.engine import Array
 from layers.runtime.run import Run, TextPair
-from layers.runtime.tasks.task import Parameters, Task, built_for, kind
+from layers.runtime.tasks.task import Parameters, Task, classifies, kind
 
 Function = Literal["sigmoid", "softmax", "none"]
 
@@ -35,7 +35,7 @@ def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> list[list[di
     encodings = run.encode(texts, **options.truncation_options())
     function = options.function_to_apply or _default_function(run.manifest)
     return [
-        _ranking(_scores(outputs["logits"], function), run.manifest.labels, options.top_k)
+        _ranking(scores_of(outputs["logits"], function), run.manifest.labels, options.top_k)
         for outputs in run.forward(encodings, ["logits"])
     ]
 
@@ -60,7 +60,8 @@ def _pair(item: Any, where: str) -> TextPair:
     for key, value in item.items():
         if not isinstance(value, str) and not (key == "text_pair" and value is None):
             raise InputError(f"{where}.{key}: got {kind(value)}, expected a string.")
-    return item["text"], item.get("text_pair")
+    # An empty text_pair is none, as in transformers.
+    return item["text"], item.get("text_pair") or None
 
 
 def _default_function(manifest: Manifest) -> Function:
@@ -71,7 +72,8 @@ def _default_function(manifest: Manifest) -> Function:
     return "softmax"
 
 
-def _scores(logits: Array, function: Function) -> Array:
+def scores_of(logits: Array, function: Function) -> Array:
+    """Logits [..., labels] as the scores that a function makes of them."""
     scores = logits
     if function == "sigmoid":
         with np.errstate(over="ignore"):  # exp overflows to infinity, and 1 / infinity is the 0 that is meant
@@ -88,4 +90,4 @@ def _ranking(scores: Array, labels: tuple[str, ...], top_k: int | None) -> list[
     return [{"label": labels[index], "score": values[index]} for index in order]
 
 
-TASK = Task(answer, served_by=built_for("text-classification"))
+TASK = Task(answer, served_by=classifies)
