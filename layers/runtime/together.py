@@ -14,12 +14,12 @@ from threading import Lock
 from time import perf_counter
 from typing import Any
 
+from layers.runtime.alignment import Encoding
 from layers.runtime.engine import Engine, Outputs
 from layers.runtime.generation.engine import Continuation, GenerationEngine, Prompt
 from layers.runtime.generation.options import DecodingOptions
 from layers.runtime.predictor import NO_PARAMETERS, Predictor
 from layers.runtime.run import Prediction, Run
-from layers.runtime.tokenizer import Encoding
 
 # Threads of a group of requests; an environment of Lambda has 1,024 for everything.
 MAX_TOGETHER = 64

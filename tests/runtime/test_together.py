@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from layers.errors import InputError, ModelOutputError
+from layers.runtime.alignment import Encoding
 from layers.runtime.engine import Engine, Outputs
 from layers.runtime.predictor import Predictor
 from layers.runtime.run import Prediction
 from layers.runtime.together import MAX_TOGETHER, Request, TogetherPredictor
-from layers.runtime.tokenizer import Encoding
 from tests.runtime.generation.toy_decoder import write_toy_decoder
 from tests.runtime.toy_artifact import Toy
 

@@ -8,6 +8,7 @@ windows.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,7 @@ def answers(
     handle_impossible_answer: bool = False,
     align_to_words: bool = True,
 ) -> list[Answer]:
-    tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
-    model: Any = reference_model("question-answering", checkpoint)
+    tokenizer, model = _opened(checkpoint)
     windows = tokenizer(
         question, context, truncation="only_second", max_length=max_seq_len, stride=doc_stride,
         return_overflowing_tokens=True, return_offsets_mapping=True,
@@ -67,6 +67,11 @@ def answers(
     if handle_impossible_answer:
         results.append({"answer": "", "score": impossible, "start": 0, "end": 0})
     return sorted(results, key=lambda entry: -entry["score"])[:top_k]
+
+
+@cache
+def _opened(checkpoint: Path) -> tuple[Any, Any]:
+    return AutoTokenizer.from_pretrained(checkpoint), reference_model("question-answering", checkpoint)
 
 
 def _characters(windows: Any, number: int, s: int, e: int, align_to_words: bool) -> tuple[int, int]:
