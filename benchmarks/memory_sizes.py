@@ -122,8 +122,8 @@ def _engine(directory: str, threads: str, group: str) -> tuple[Callable[[str], o
         (Path(group) / "cgroup.procs").write_text(str(os.getpid()))
     import numpy as np
 
+    from layers.runtime.alignment import Encoding
     from layers.runtime.engine import Engine
-    from layers.runtime.tokenizer import Encoding
 
     engine = Engine.load(Path(directory), threads=int(threads))
     ids = np.arange(200, 200 + 512, dtype=np.int64)
