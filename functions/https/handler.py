@@ -42,7 +42,8 @@ with ThreadPoolExecutor(1) as beside:
 
 app = create_app(predictors, settings)
 init_ms = 1000 * (perf_counter() - started)
-adapter = Mangum(ColdStartHeaders(app, init_ms), lifespan="off")
+application = ColdStartHeaders(app, init_ms)
+adapter = Mangum(application, lifespan="off")
 ready = {
     "init_ms": round(init_ms, 1),
     "instruction_set": instruction_set(),

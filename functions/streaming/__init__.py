@@ -1,0 +1,1 @@
+"""The HTTPS trigger with answers that leave while they are made. The command of the image is `functions.streaming`."""

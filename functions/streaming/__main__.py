@@ -1,0 +1,65 @@
+"""`python -m functions.streaming`: loads the models once, as the HTTPS handler does, then answers events in parts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import traceback
+
+from functions.streaming.loop import StreamingFunction, serve
+from functions.streaming.runtime_api import RuntimeApi
+
+
+def main() -> int:
+    """Run until the environment ends; 1 when it could not start, 2 outside Lambda."""
+    address = os.environ.get("AWS_LAMBDA_RUNTIME_API")
+    if not address:
+        print("error: AWS_LAMBDA_RUNTIME_API is not set: this runs in Lambda, or in its emulator.", file=sys.stderr)
+        return 2
+    api = RuntimeApi(address)
+    try:
+        function = load()
+    except Exception as error:
+        traceback.print_exc()
+        api.fail_init(f"Runtime.{type(error).__name__}", str(error))
+        return 1
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start" and not restore(api):
+        return 1
+    serve(function, api)
+    return 0
+
+
+def load() -> StreamingFunction:
+    """The HTTPS function with its models. Raises what its handler raises at import."""
+    from functions.https import handler as https
+    from functions.https.stage import without_stage
+
+    return StreamingFunction(
+        https.application,
+        lambda event, context: https.adapter.infer(without_stage(event), context),
+        https.handler,
+        https.formatter,
+        asyncio.get_event_loop(),
+    )
+
+
+def restore(api: RuntimeApi) -> bool:
+    """Run the hooks around the snapshot, as the runtime interface client does; false when one failed."""
+    import snapshot_restore_py
+
+    try:
+        for function, arguments, keywords in reversed(snapshot_restore_py.get_before_snapshot()):
+            function(*arguments, **keywords)
+        api.restored()
+        for function, arguments, keywords in snapshot_restore_py.get_after_restore():
+            function(*arguments, **keywords)
+    except Exception as error:
+        traceback.print_exc()
+        api.fail_restore(f"Runtime.{type(error).__name__}", str(error))
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
