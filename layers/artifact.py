@@ -71,7 +71,8 @@ class TokenizerFacts(Record):
 class Pooling(Record):
     """How `sentence_embedding` is made; `stated` is false when the checkpoint has no `modules.json`.
 
-    `prompts` maps a prompt's name to the text put before every input (sentence-transformers).
+    `prompts` maps a prompt's name to the text put before every input (sentence-transformers). `lowercase`: texts are
+    made lower case before they are encoded (`do_lower_case` of the checkpoint).
     """
 
     mode: Literal["cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
@@ -80,6 +81,7 @@ class Pooling(Record):
     dimension: int
     prompts: dict[str, str] = {}
     default_prompt_name: str | None = None
+    lowercase: bool = False
 
 
 class Verdict(Record):

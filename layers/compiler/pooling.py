@@ -31,6 +31,11 @@ ACTIVATIONS = {
     "torch.nn.modules.activation.ReLU": "relu",
     "torch.nn.modules.activation.GELU": "gelu",
 }
+# sentence-transformers' settings of its Transformer module, by the names it has given the file.
+ENCODER_SETTINGS = tuple(
+    f"sentence_{family}_config.json"
+    for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta")
+)
 # What follows what; Dense may repeat or be absent, Normalize may be absent.
 ORDER = ("Transformer", "Pooling", "Dense", "Normalize")
 
@@ -96,7 +101,8 @@ def read_modules(directory: Path, hidden_size: int) -> SentenceModules:
                 "Serve the encoder from a checkpoint without it, or add its form to pooling.py."
             )
     settings = _read_optional(directory, "config_sentence_transformers.json", files)
-    limit = _read_optional(directory, "sentence_bert_config.json", files).get("max_seq_length")
+    stated = next((name for name in ENCODER_SETTINGS if (directory / name).is_file()), None)
+    encoder = _read(directory, stated, files) if stated else {}
     pooling = Pooling(
         mode=mode,
         normalize=normalize,
@@ -104,8 +110,9 @@ def read_modules(directory: Path, hidden_size: int) -> SentenceModules:
         dimension=dimension,
         prompts={name: text for name, text in (settings.get("prompts") or {}).items() if text},
         default_prompt_name=settings.get("default_prompt_name"),
+        lowercase=bool(encoder.get("do_lower_case")),
     )
-    return SentenceModules(pooling, tuple(dense), limit, tuple(files))
+    return SentenceModules(pooling, tuple(dense), encoder.get("max_seq_length"), tuple(files))
 
 
 def pool(net: Net, modules: SentenceModules, hidden_states: ir.Value, attention_mask: ir.Value) -> ir.Value:

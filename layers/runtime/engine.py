@@ -100,7 +100,8 @@ class Engine:
         with ThreadPoolExecutor(1) as beside:
             opening = beside.submit(open_session, directory / chosen.file, threads, alone=alone)
             longest = limits.input_limit(manifest.limits.max_tokens)
-            tokenizer = TextTokenizer.load(directory / TOKENIZER, longest, encoding_cache_bytes)
+            lowercase = manifest.pooling is not None and manifest.pooling.lowercase
+            tokenizer = TextTokenizer.load(directory / TOKENIZER, longest, encoding_cache_bytes, lowercase=lowercase)
             session = opening.result()
         return cls(
             manifest,

@@ -30,8 +30,16 @@ ENTRY_OVERHEAD_BYTES = 600
 class TextTokenizer:
     """Encodes as transformers does with `truncation=True`: special tokens stay, the rest is cut to fit."""
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        max_tokens: int,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        *,
+        lowercase: bool = False,
+    ) -> None:
         self._tokenizer = tokenizer
+        self._lowercase = lowercase
         self._cache: ByteBoundedCache[tuple[str, str | None, str, str, int | None], Encoding] = ByteBoundedCache(
             cache_bytes
         )
@@ -42,15 +50,20 @@ class TextTokenizer:
         tokenizer.no_truncation()
 
     @classmethod
-    def load(cls, path: Path, max_tokens: int, cache_bytes: int = DEFAULT_CACHE_BYTES) -> TextTokenizer:
-        """Read a `tokenizer.json`. Raises ArtifactError when it is not one."""
+    def load(
+        cls, path: Path, max_tokens: int, cache_bytes: int = DEFAULT_CACHE_BYTES, *, lowercase: bool = False
+    ) -> TextTokenizer:
+        """Read a `tokenizer.json`; with `lowercase` texts are made lower case first, as Python does it.
+
+        Raises ArtifactError when the file is none.
+        """
         # Texts are encoded one at a time; a pool would be a thread for every core of the host, and 4 microseconds.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
             raise ArtifactError(f"{path}: not a tokenizer: {error}. Build the model again.") from error
-        return cls(tokenizer, max_tokens, cache_bytes)
+        return cls(tokenizer, max_tokens, cache_bytes, lowercase=lowercase)
 
     def encode(
         self,
@@ -87,19 +100,22 @@ class TextTokenizer:
     def align(
         self,
         text: str,
+        pair: str | None = None,
         *,
         truncate: bool = True,
         truncation_direction: Direction = "right",
         strategy: Strategy = "longest_first",
     ) -> AlignedEncoding:
-        """`encode` of one text, with each token's place in it."""
-        whole = self._whole(text, None)
+        """`encode`, with each token's place in its text."""
+        whole = self._whole(text, pair)
         excess = len(whole) - self.max_tokens
         if excess <= 0:
             return whole
         if not truncate:
             self._refuse(len(whole))
-        return whole.kept(self._kept_positions(whole.sequence_ids, 1, excess, truncation_direction, strategy), excess)
+        count = 1 if pair is None else 2
+        kept = self._kept_positions(whole.sequence_ids, count, excess, truncation_direction, strategy)
+        return whole.kept(kept, excess)
 
     def windows(
         self,
@@ -182,6 +198,8 @@ class TextTokenizer:
     def _encoded(
         self, encode_batch: Callable[[list[str | tuple[str, str]]], list[RustEncoding]], text: str, pair: str | None
     ) -> RustEncoding:
+        if self._lowercase:
+            text, pair = text.lower(), None if pair is None else pair.lower()
         try:
             [encoded] = encode_batch([text if pair is None else (text, pair)])
         except (TypeError, UnicodeError) as error:
