@@ -16,20 +16,28 @@ CALIBRATION_TEXTS = 96
 # Of the shipped sample, as many as keep BERT-base's whole build below three minutes on two cores: 64 + 128.
 SAMPLE_TEXTS = 192
 TARGET_KEYS = ("target", "summary", "translation")
-TEXT_KEYS = {"question-answering": ("question", "context")}
+FORM = '"text" (and "label" where known)'
+FORMS = {
+    "question-answering": '"question" and "context" (and "answers" where known)',
+    "token-classification": '"text", or "tokens" and "tags"',
+}
 
 
 @dataclass(frozen=True)
 class Example:
     """One example. `label` is a class name, a list of them, or None where the data has none.
 
-    `target` is what an encoder-decoder should make of the text: a summary, a translation, an answer.
+    `target` is what an encoder-decoder should make of the text: a summary, a translation, an answer. `tags` are those
+    of the text's words, which single spaces part. `answers` are passages of `text_pair` that answer `text`; an empty
+    tuple says that none does.
     """
 
     text: str
     text_pair: str | None = None
     label: str | tuple[str, ...] | None = None
     target: str | None = None
+    tags: tuple[str, ...] | None = None
+    answers: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,28 +77,52 @@ def _read(spec: ModelSpec, path: Path) -> list[Example]:
         raise CatalogueError(
             f"[{spec.name}.gate] data: {path} does not exist; paths are relative to the catalogue file."
         )
-    first, second = TEXT_KEYS.get(spec.task, ("text", "text_pair"))
     examples = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue
         try:
-            row: Any = json.loads(line)
-            label = row.get("label")
-            target = next((row[key] for key in TARGET_KEYS if key in row), None)
-            examples.append(
-                Example(row[first], row.get(second), tuple(label) if isinstance(label, list) else label, target)
-            )
-            if not isinstance(row[first], str) or not isinstance(target, str | None):
-                raise TypeError
+            examples.append(_example(spec.task, json.loads(line)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CatalogueError(
                 f"[{spec.name}.gate] data: {path.name} line {number} is not a {spec.task} example; "
-                f'expected an object with "{first}"'
-                + (f' and "{second}"' if spec.task == "question-answering" else ' (and "label" where known)')
+                f"expected an object with {FORMS.get(spec.task, FORM)}."
             ) from error
     if len(examples) < 8:
         raise CatalogueError(
             f"[{spec.name}.gate] data: {path.name} has {len(examples)} examples; at least 8 are needed."
         )
     return examples
+
+
+def _example(task: str, row: Any) -> Example:
+    """Raises ValueError, KeyError, TypeError or AttributeError for a row that is none of the task."""
+    if task == "token-classification" and "tokens" in row:
+        return _tagged(row["tokens"], row.get("tags"))
+    first, second = ("question", "context") if task == "question-answering" else ("text", "text_pair")
+    label, answers = row.get("label"), row.get("answers") if task == "question-answering" else None
+    example = Example(
+        row[first],
+        row[second] if task == "question-answering" else row.get(second),
+        tuple(label) if isinstance(label, list) else label,
+        next((row[key] for key in TARGET_KEYS if key in row), None),
+        # SQuAD's form is {"text": [...], "answer_start": [...]}.
+        answers=None if answers is None else _strings(answers["text"] if isinstance(answers, dict) else answers),
+    )
+    _strings([text for text in (example.text, example.text_pair, example.target) if text is not None])
+    return example
+
+
+def _tagged(tokens: Any, tags: Any) -> Example:
+    words = _strings(tokens)
+    if not words or any(len(word.split()) != 1 or word.strip() != word for word in words):
+        raise ValueError("a token is no word")
+    if tags is not None and len(tags) != len(words):
+        raise ValueError("as many tags as tokens")
+    return Example(" ".join(words), tags=None if tags is None else _strings(tags))
+
+
+def _strings(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("a list of strings")
+    return tuple(values)

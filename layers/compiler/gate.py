@@ -15,7 +15,7 @@ from layers.compiler.draft import Draft
 from layers.compiler.examples import Example
 from layers.compiler.metrics import Judged, Metric
 from layers.errors import CatalogueError, CheckpointError
-from layers.runtime.alignment import Encoding
+from layers.runtime.alignment import AlignedEncoding, Encoding
 from layers.runtime.engine import Engine, Outputs
 
 RESAMPLES = 2000
@@ -89,25 +89,11 @@ def _drops(
 
 def metric_for(spec: ModelSpec, examples: Sequence[Example], problem_type: str | None) -> Metric:
     """The metric asked for, or the task's default. Raises CatalogueError where the two do not fit."""
-    labelled = all(example.label is not None for example in examples)
-    classifier = spec.task in ("text-classification", "zero-shot-classification", "rerank")
-    available: dict[str, Metric] = {"logit_error": metrics.LOGIT_ERROR}
-    if classifier and problem_type == "multi_label_classification":
-        available |= {"agreement": metrics.LABEL_AGREEMENT}
-    elif classifier and problem_type != "regression":
-        available |= {"agreement": metrics.AGREEMENT}
-        available |= {"accuracy": metrics.ACCURACY, "f1": metrics.MACRO_F1} if labelled else {}
-    elif spec.task in ("feature-extraction", "sentence-similarity"):
-        available |= {"cosine": metrics.COSINE, "spearman": metrics.SPEARMAN}
-    elif spec.task == "token-classification":
-        available |= {"f1": metrics.SPAN_F1, "agreement": metrics.AGREEMENT}
-    elif spec.task == "question-answering":
-        available |= {"f1": metrics.ANSWER_F1}
-    elif spec.task == "fill-mask":
-        available |= {"top1": metrics.TOP1, "agreement": metrics.AGREEMENT}
+    known = {"token-classification": "tags", "question-answering": "answers"}.get(spec.task, "label")
+    labelled = all(getattr(example, known) is not None for example in examples)
+    available = {**_metrics_of(spec.task, labelled, problem_type), "logit_error": metrics.LOGIT_ERROR}
     if spec.gate.metric is None:
-        order = ("accuracy", "agreement", "cosine", "top1", "f1", "logit_error")
-        return next(available[name] for name in order if name in available)
+        return next(iter(available.values()))
     if spec.gate.metric not in available:
         raise CatalogueError(
             f"[{spec.name}.gate] metric {spec.gate.metric!r} cannot be computed for {spec.task} on "
@@ -116,12 +102,34 @@ def metric_for(spec: ModelSpec, examples: Sequence[Example], problem_type: str |
     return available[spec.gate.metric]
 
 
+def _metrics_of(task: str, labelled: bool, problem_type: str | None) -> dict[str, Metric]:
+    """Those that a task's data allows, the default one first."""
+    if task in ("text-classification", "zero-shot-classification", "rerank"):
+        if problem_type == "regression":
+            return {}
+        if problem_type == "multi_label_classification":
+            return {"agreement": metrics.LABEL_AGREEMENT}
+        by_labels = {"accuracy": metrics.ACCURACY, "f1": metrics.MACRO_F1} if labelled else {}
+        return {**by_labels, "agreement": metrics.AGREEMENT}
+    if task == "token-classification":
+        if labelled:
+            by_tags = {"f1": metrics.LABELLED_SPAN_F1, "accuracy": metrics.TAG_ACCURACY}
+            return {**by_tags, "agreement": metrics.AGREEMENT}
+        return {"agreement": metrics.AGREEMENT, "f1": metrics.SPAN_F1}
+    if task == "question-answering":
+        return {"f1": metrics.SQUAD_F1 if labelled else metrics.ANSWER_F1}
+    if task == "fill-mask":
+        return {"agreement": metrics.AGREEMENT, "top1": metrics.TOP1}
+    return {"cosine": metrics.COSINE, "spearman": metrics.SPEARMAN}
+
+
 def summon(
     spec: ModelSpec, metric: Metric, engine: Engine, examples: Sequence[Example], mask_token_id: int | None
 ) -> Jury:
     """Encode the examples, hide tokens where the task is to find them, and run fp32 once."""
     _check_labels(spec, metric, examples, engine.manifest.labels)
-    encodings = tuple(engine.tokenizer.encode(example.text, example.text_pair) for example in examples)
+    aligned = [engine.tokenizer.align(example.text, example.text_pair) for example in examples]
+    encodings: tuple[Encoding, ...] = tuple(aligned)
     targets = None
     if spec.task == "fill-mask":
         if mask_token_id is None:
@@ -138,7 +146,11 @@ def summon(
         metric=metric,
         max_drop=spec.gate.max_drop,
         judged=Judged(
-            examples, None if targets is None else [t[t >= 0] for t in targets], reference, engine.manifest.labels
+            examples,
+            None if targets is None else [t[t >= 0] for t in targets],
+            reference,
+            engine.manifest.labels,
+            _places(examples, aligned),
         ),
         encodings=encodings,
         output_names=names,
@@ -198,10 +210,35 @@ def _hide(encoding: Encoding, mask_token_id: int) -> tuple[Encoding, NDArray[np.
     return Encoding(masked, encoding.token_type_ids, encoding.truncated_tokens), targets
 
 
+def _places(examples: Sequence[Example], aligned: Sequence[AlignedEncoding]) -> list[NDArray[np.int64]] | None:
+    """`Judged.places`, where the data has tags or answers."""
+    if all(example.tags is not None for example in examples):
+        return [_first_tokens(example, encoding) for example, encoding in zip(examples, aligned, strict=True)]
+    if all(example.answers is not None for example in examples):
+        return [np.where(encoding.sequence_ids[:, None] == 1, encoding.offsets, -1) for encoding in aligned]
+    return None
+
+
+def _first_tokens(example: Example, encoding: AlignedEncoding) -> NDArray[np.int64]:
+    """[words], the first token that has a character of the word, -1 where none is left."""
+    tokens = np.flatnonzero(encoding.sequence_ids == 0)
+    lengths = np.array([len(word) for word in example.text.split(" ")])
+    stops = np.cumsum(lengths + 1) - 1
+    starts = stops - lengths
+    place = np.searchsorted(encoding.offsets[tokens, 1], starts, side="right")
+    # One more, which begins nowhere, for words behind the last token.
+    begins = np.append(encoding.offsets[tokens, 0], np.iinfo(np.int64).max)
+    return np.where(begins[place] < stops, np.append(tokens, -1)[place], -1)
+
+
 def _check_labels(spec: ModelSpec, metric: Metric, examples: Sequence[Example], labels: tuple[str, ...]) -> None:
-    if metric not in (metrics.ACCURACY, metrics.MACRO_F1):
+    if metric in (metrics.ACCURACY, metrics.MACRO_F1):
+        found = {str(example.label) for example in examples}
+    elif metric in (metrics.LABELLED_SPAN_F1, metrics.TAG_ACCURACY):
+        found = {tag for example in examples for tag in example.tags or ()}
+    else:
         return
-    strangers = sorted({str(example.label) for example in examples} - set(labels))
+    strangers = sorted(found - set(labels))
     if strangers:
         raise CatalogueError(
             f"[{spec.name}.gate] data: label {strangers[0]!r} is none of the model's {len(labels)}: "

@@ -6,6 +6,8 @@ That makes the paired bootstrap one matrix product, whatever the metric.
 
 from __future__ import annotations
 
+import string
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +23,17 @@ Outputs = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Judged:
-    """What a metric may look at: the examples and their target tokens, fp32's outputs, and the class names."""
+    """What a metric may look at: the examples and their target tokens, fp32's outputs, and the class names.
+
+    `places` join the tokens with what the data says. Tagging: [words], the token that decides for each word, -1 for
+    words that were cut off. Question answering: [sequence, 2], each token's characters of the context, -1 elsewhere.
+    """
 
     examples: Sequence[Example]
     targets: Sequence[NDArray[np.int64]] | None
     reference: Sequence[Outputs]
     labels: tuple[str, ...]
+    places: Sequence[NDArray[np.int64]] | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,29 @@ def _span_f1(judged: Judged, outputs: Sequence[Outputs]) -> Array:
     return np.array([[len(a & b), len(a), len(b)] for a, b in pairs], np.float64)
 
 
+def _word_tags(judged: Judged, outputs: Sequence[Outputs]) -> list[tuple[list[str], list[str]]]:
+    """Each example's tags, those found and those in the data; a word's first token decides, as it is trained to."""
+    assert judged.places is not None
+    pairs = []
+    for example, places, output in zip(judged.examples, judged.places, outputs, strict=True):
+        found = output["logits"][places[places >= 0]].argmax(-1)
+        actual = [tag for tag, place in zip(example.tags or (), places, strict=True) if place >= 0]
+        pairs.append(([judged.labels[index] for index in found], actual))
+    return pairs
+
+
+def _labelled_span_f1(judged: Judged, outputs: Sequence[Outputs]) -> Array:
+    """Spans in common with the data's, found, and the data's own."""
+    pairs = [(spans(found), spans(actual)) for found, actual in _word_tags(judged, outputs)]
+    return np.array([[len(a & b), len(a), len(b)] for a, b in pairs], np.float64)
+
+
+def _tag_accuracy(judged: Judged, outputs: Sequence[Outputs]) -> Array:
+    """Words that have the data's tag, and words."""
+    pairs = _word_tags(judged, outputs)
+    return np.array([(sum(map(str.__eq__, *pair)), len(pair[1])) for pair in pairs], np.float64)
+
+
 def _f1_value(sums: Array) -> Array:
     hits, predicted, actual = np.moveaxis(sums, -1, 0)
     return np.asarray(np.where(predicted + actual > 0, 2 * hits / np.maximum(predicted + actual, 1), 1.0))
@@ -155,6 +185,41 @@ def _answer_f1(judged: Judged, outputs: Sequence[Outputs]) -> Array:
         shared = max(0, min(a1, b1) - max(a0, b0))
         rows.append(2 * shared / ((a1 - a0) + (b1 - b0)))
     return _counted(rows)
+
+
+def _squad_f1(judged: Judged, outputs: Sequence[Outputs]) -> Array:
+    """SQuAD's F1: words in common with the nearest of the data's answers. "" is found where the data has it at all."""
+    assert judged.places is not None
+    may_be_none = any(not example.answers for example in judged.examples)
+    rows = []
+    for example, places, output in zip(judged.examples, judged.places, outputs, strict=True):
+        found = _passage(example.text_pair or "", places, output, may_be_none=may_be_none)
+        rows.append(max(_overlap(_words(found), _words(answer)) for answer in example.answers or ("",)))
+    return _counted(rows)
+
+
+def _passage(context: str, places: NDArray[np.int64], output: Outputs, *, may_be_none: bool) -> str:
+    inside = np.flatnonzero(places[:, 0] >= 0)
+    if not len(inside):
+        return ""
+    scores = output["start_logits"][inside][:, None] + output["end_logits"][inside][None, :]
+    scores = np.where(np.tri(len(inside), dtype=bool).T, scores, -np.inf)
+    if may_be_none and output["start_logits"][0] + output["end_logits"][0] > scores.max():
+        return ""
+    begin, end = np.unravel_index(int(scores.argmax()), scores.shape)
+    return context[places[inside[begin], 0] : places[inside[end], 1]]
+
+
+def _words(answer: str) -> list[str]:
+    """As SQuAD's evaluation compares them: lower case, without punctuation and articles."""
+    text = "".join(character for character in answer.lower() if character not in string.punctuation)
+    return [word for word in text.split() if word not in ("a", "an", "the")]
+
+
+def _overlap(found: list[str], actual: list[str]) -> float:
+    if not found or not actual:
+        return float(found == actual)
+    return 2 * (Counter(found) & Counter(actual)).total() / (len(found) + len(actual))
 
 
 def _top1(judged: Judged, outputs: Sequence[Outputs]) -> Array:
@@ -201,6 +266,9 @@ AGREEMENT = Metric("agreement", _agreement, _mean)
 LABEL_AGREEMENT = Metric("agreement", _label_agreement, _mean)
 MACRO_F1 = Metric("f1", _macro_f1, _macro_f1_value)
 SPAN_F1 = Metric("f1", _span_f1, _f1_value)
+LABELLED_SPAN_F1 = Metric("f1", _labelled_span_f1, _f1_value)
+TAG_ACCURACY = Metric("accuracy", _tag_accuracy, _mean)
+SQUAD_F1 = Metric("f1", _squad_f1, _mean)
 ANSWER_F1 = Metric("f1", _answer_f1, _mean)
 COSINE = Metric("cosine", _cosine, _mean)
 SPEARMAN = Metric("spearman", _spearman, _mean)

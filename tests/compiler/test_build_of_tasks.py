@@ -11,7 +11,8 @@ import pytest
 from layers.artifact import Manifest
 from layers.catalogue import ModelSpec
 from layers.compiler.build import build
-from layers.errors import CheckpointError, UnsupportedError
+from layers.compiler.metrics import spans
+from layers.errors import CatalogueError, CheckpointError, UnsupportedError
 from layers.runtime.predictor import Predictor
 from tests.runtime.tasks.tokenized_checkpoints import write_tokenized
 
@@ -73,3 +74,85 @@ def test_no_mask_token_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({key: value for key, value in settings.items() if key != "mask_token"}))
     with pytest.raises(CheckpointError, match="the tokenizer has no mask token"):
         built(checkpoint, "fill-mask", tmp_path / "build")
+
+
+def labelled(checkpoint: Path, task: str, rows: list[dict[str, Any]], gate: dict[str, Any] | None = None) -> Manifest:
+    """Built with data of its own, which stands beside the checkpoint."""
+    data = checkpoint.parent / "data.jsonl"
+    data.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    table = {"name": "tiny", "source": str(checkpoint), "task": task, "precision": "fp32"}
+    spec = ModelSpec.model_validate({**table, "gate": {"data": str(data), **(gate or {})}})
+    return build(spec, checkpoint, checkpoint.parent / "build", "x86_64", lambda _line: None).manifest
+
+
+TAGGED = {
+    "tokens": ["Ian", "Müller-Lüdenscheidt", "wrote", "libstdc++", "שלום"],
+    "tags": ["B-PER", "I-PER", "O", "O", "O"],
+}
+
+
+@pytest.mark.parametrize("metric", ["f1", "accuracy"])
+def test_tags_of_the_data_count(tmp_path: Path, metric: str) -> None:
+    """fp32 is measured against the data: as far as an independent reading of the model's answers says."""
+    checkpoint = write_tokenized("wordpiece", "token-classification", tmp_path / "checkpoint", id2label=TAGS)
+    rows = [{"tokens": TAGGED["tokens"][k % 3 :], "tags": TAGGED["tags"][k % 3 :]} for k in range(12)]
+    manifest = labelled(checkpoint, "token-classification", rows, {"metric": metric} if metric == "accuracy" else {})
+    verdict = manifest.variant("fp32").verdict
+    predictor = Predictor.load(tmp_path / "build" / "tiny")
+    judged = [row for index, row in enumerate(rows) if index % 3]
+    found = [first_labels(predictor, row["tokens"]) for row in judged]
+    wanted = [row["tags"] for row in judged]
+    if metric == "accuracy":
+        hits = [a == b for own, other in zip(found, wanted, strict=True) for a, b in zip(own, other, strict=True)]
+        assert verdict.value == pytest.approx(sum(hits) / len(hits))
+    else:
+        pairs = [(spans(own), spans(other)) for own, other in zip(found, wanted, strict=True)]
+        common = sum(len(own & other) for own, other in pairs)
+        assert verdict.value == pytest.approx(2 * common / sum(len(own) + len(other) for own, other in pairs))
+    assert (verdict.metric, verdict.value, verdict.drop) == (metric, verdict.reference, 0)
+    assert 0 <= verdict.value < 1
+
+
+def first_labels(predictor: Predictor, words: list[str]) -> list[str]:
+    """The label of each word's first token, as the served task gives it."""
+    parameters = {"aggregation_strategy": "none", "ignore_labels": []}
+    tokens = predictor.predict(" ".join(words), parameters).value
+    starts = [sum(len(word) + 1 for word in words[:index]) for index in range(len(words))]
+    return [next(token["entity"] for token in tokens if token["start"] == start) for start in starts]
+
+
+def test_answers_of_the_data_count(tmp_path: Path) -> None:
+    checkpoint = write_tokenized("byte-level", "question-answering", tmp_path / "checkpoint")
+    context = "Debian was founded by Ian Murdock in 1993."
+    answer = (
+        Predictor.load(built_directory(checkpoint, "question-answering", tmp_path / "plain"))
+        .predict({"question": "who?", "context": context}, {"max_answer_len": 60, "align_to_words": False})
+        .value
+    )
+    right, wrong = {"text": [answer["answer"]], "answer_start": [answer["start"]]}, ["nothing of the kind"]
+    rows = [{"question": "who?", "context": context, "answers": wrong if k % 3 == 1 else right} for k in range(12)]
+    verdict = labelled(checkpoint, "question-answering", rows).variant("fp32").verdict
+    assert (verdict.metric, verdict.value, verdict.n) == ("f1", pytest.approx(0.5), 8)
+
+
+def built_directory(checkpoint: Path, task: str, output: Path) -> Path:
+    built(checkpoint, task, output)
+    return output / "tiny"
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "message"),
+    [
+        ("token-classification", {"tokens": ["a", "b"], "tags": ["O"]}, "line 1 is not a token-classification example"),
+        ("token-classification", {"tokens": ["a b"], "tags": ["O"]}, "line 1 is not a token-classification example"),
+        ("token-classification", {"tokens": ["a"], "tags": ["B-LOC"]}, "label 'B-LOC' is none of the model's 3: O"),
+        ("token-classification", {"tokens": "a"}, 'expected an object with "text", or "tokens" and "tags"'),
+        ("question-answering", {"question": "a"}, 'expected an object with "question" and "context"'),
+        ("question-answering", {"question": "a", "context": "b", "answers": "b"}, "line 1 is not a question-answering"),
+    ],
+)
+def test_data_that_says_something_else_is_refused(tmp_path: Path, task: str, row: dict[str, Any], message: str) -> None:
+    options = {"id2label": TAGS} if task == "token-classification" else {}
+    checkpoint = write_tokenized("wordpiece", task, tmp_path / "checkpoint", **options)
+    with pytest.raises(CatalogueError, match=message):
+        labelled(checkpoint, task, [row] * 12)

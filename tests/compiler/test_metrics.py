@@ -79,3 +79,39 @@ def test_top1_looks_at_hidden_tokens() -> None:
 def test_logit_error_is_a_share_of_the_signal() -> None:
     jury = judged(["a"], [{"logits": np.array([3.0, 4.0])}])
     assert value(metrics.LOGIT_ERROR, jury, [{"logits": np.array([3.0, 4.5])}]) == pytest.approx(0.1)
+
+
+def test_spans_of_the_data_are_found_by_the_first_token_of_each_word() -> None:
+    labels = ("O", "B-PER", "I-PER", "B-LOC")
+    # Four words of one, two, one and one tokens; the last was cut off. The second word's other token does not matter.
+    places = np.array([1, 2, 4, -1])
+    example = Example("Ian Murdock in Indiana", tags=("B-PER", "I-PER", "O", "B-LOC"))
+    right = {"logits": np.eye(4)[[0, 1, 2, 3, 0, 0]]}
+    wrong = {"logits": np.eye(4)[[0, 1, 0, 3, 3, 0]]}
+    jury = Judged([example], None, [wrong], labels, [places])
+    assert value(metrics.LABELLED_SPAN_F1, jury, [right]) == 1
+    assert value(metrics.TAG_ACCURACY, jury, [right]) == 1
+    # Found: PER of one word and LOC of one; in the data: PER of two words.
+    assert value(metrics.LABELLED_SPAN_F1, jury, [wrong]) == 0
+    assert value(metrics.TAG_ACCURACY, jury, [wrong]) == pytest.approx(1 / 3)
+
+
+def test_squad_f1_compares_words_with_the_nearest_answer() -> None:
+    context = "The old chess engine, by Ian."
+    places = np.array([[-1, -1], [0, 3], [4, 7], [8, 13], [14, 20], [20, 21], [22, 24], [25, 28], [28, 29]])
+
+    def passage(begin: int, end: int) -> dict[str, np.ndarray]:
+        return {"start_logits": np.eye(9)[begin], "end_logits": np.eye(9)[end]}
+
+    examples = [
+        Example("who?", context, answers=("Ian", "ian murdock")),
+        Example("what?", context, answers=("an old Chess engine!",)),
+        Example("what?", context, answers=("chess",)),
+    ]
+    jury = Judged(examples, None, [passage(7, 7)] * 3, (), [places] * 3)
+    assert value(metrics.SQUAD_F1, jury, [passage(7, 7), passage(1, 4), passage(3, 4)]) == pytest.approx(
+        (1 + 1 + 2 / 3) / 3
+    )
+    # Once the data says that some question has no answer, CLS may answer so.
+    nothing = Judged([Example("why?", context, answers=())] * 2, None, [passage(0, 0)] * 2, (), [places] * 2)
+    assert value(metrics.SQUAD_F1, nothing, [passage(0, 0), passage(7, 7)]) == 0.5
