@@ -1,0 +1,1 @@
+"""The CDK application: one stack a model or group, and the planner."""

@@ -79,6 +79,14 @@ class TrafficSpec(Table):
         return self.requests_per_second if stated is None else stated
 
 
+class ScheduleSpec(Table):
+    """From when on how many environments are kept warm; `cron` has the six fields of AWS's schedules, in UTC."""
+
+    cron: Annotated[str, Field(pattern=r"^\S+ \S+ \S+ \S+ \S+ \S+$")]
+    minimum: Annotated[int, Field(ge=1)]
+    maximum: Annotated[int, Field(ge=1)]
+
+
 class DeploySpec(Table):
     """Where and how the model is deployed."""
 
@@ -90,8 +98,32 @@ class DeploySpec(Table):
     memory_mib: Literal["auto"] | Annotated[int, Field(ge=128, le=10240)] = "auto"
     concurrency: Annotated[int, Field(ge=0)] = 10
     provisioned: Annotated[int, Field(ge=0)] = 0
+    provisioned_max: Annotated[int, Field(ge=1)] | None = None
+    schedule: list[ScheduleSpec] = []
     snapstart: bool = False
-    group: str | None = None
+    group: Annotated[str, Field(pattern=MODEL_NAME.pattern)] | None = None
+    cors_origins: list[str] = []
+    idempotency: bool = False
+    response_cache: bool = False
+    mode: Literal["auto", "realtime", "asynchronous"] = "auto"
+    instance_type: Annotated[str, Field(pattern=r"^(auto|ml\.[a-z0-9]+\.[a-z0-9]+)$")] = "auto"
+
+    @model_validator(mode="after")
+    def _can_be_deployed(self) -> Self:
+        if self.snapstart and self.provisioned:
+            raise ValueError("snapstart and provisioned exclude each other in Lambda; keep one of them")
+        if self.provisioned == 0 and (self.provisioned_max is not None or self.schedule):
+            raise ValueError("provisioned_max and schedule move provisioned, which is 0: set it to 1 or more")
+        warm = [self.provisioned, self.provisioned_max or 0, *(entry.maximum for entry in self.schedule)]
+        if max(warm) > self.concurrency:
+            raise ValueError(
+                f"{max(warm)} environments kept warm are more than concurrency = {self.concurrency}; raise concurrency"
+            )
+        if self.provisioned_max is not None and self.provisioned_max < self.provisioned:
+            raise ValueError(f"provisioned_max: got {self.provisioned_max}, expected at least {self.provisioned}")
+        if self.streaming and "https" not in self.triggers:
+            raise ValueError('streaming answers over HTTPS: add "https" to triggers, or remove streaming')
+        return self
 
 
 class BucketSpec(Table):

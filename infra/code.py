@@ -1,0 +1,70 @@
+"""What functions are made of: a model's image, or a zip of one folder of `functions/`.
+
+CDK copies and hashes what it is given while a function is defined, so the folders here are temporary.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_lambda as lambda_
+
+from infra.admission import Member
+from layers.packaging.context import Architecture, write_build_context
+
+PROJECT = Path(__file__).resolve().parents[1]
+PLATFORMS = {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Platform.LINUX_ARM64}
+
+
+@dataclass(frozen=True)
+class Zip:
+    """A folder of the standard library's Python, and the handler in it."""
+
+    folder: Path
+    handler: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """A build context, and the command that its image is run with."""
+
+    context: Path
+    architecture: Architecture
+    command: str
+    build_args: Mapping[str, str]
+
+    def code(self) -> lambda_.DockerImageCode:
+        """As CDK takes it. Images of one context are one asset, whatever their commands."""
+        return lambda_.DockerImageCode.from_image_asset(
+            str(self.context),
+            cmd=[self.command],
+            platform=PLATFORMS[self.architecture],
+            build_args=dict(self.build_args),
+        )
+
+
+@contextmanager
+def zip_of(package: str, files: Mapping[str, str] | None = None) -> Iterator[Zip]:
+    """`functions/PACKAGE` alone, with further files beside its handler."""
+    with tempfile.TemporaryDirectory(prefix=f"{package}-") as name:
+        root = Path(name)
+        target = root / "functions" / package
+        target.mkdir(parents=True)
+        (root / "functions" / "__init__.py").write_text("", encoding="utf-8")
+        for path in sorted((PROJECT / "functions" / package).glob("*.py")):
+            (target / path.name).write_bytes(path.read_bytes())
+        for file, content in (files or {}).items():
+            (target / file).write_text(content, encoding="utf-8")
+        yield Zip(root, f"functions.{package}.handler.handler")
+
+
+@contextmanager
+def image_context(members: Sequence[Member], architecture: Architecture) -> Iterator[Path]:
+    """The build context of one image that carries these artifacts."""
+    with tempfile.TemporaryDirectory(prefix="image-") as name:
+        yield write_build_context([member.directory for member in members], Path(name), architecture=architecture)

@@ -1,0 +1,1 @@
+"""What stacks are composed of, one construct a file."""

@@ -1,0 +1,82 @@
+"""The model's bucket: objects to predict under `input/`, results under `results/`. Private, encrypted, over TLS only."""
+
+from __future__ import annotations
+
+from aws_cdk import CfnOutput, Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.acknowledgements import acknowledge
+from infra.constructs.logs import removal_of
+from infra.stages import Stage
+
+INPUT_PREFIX = "input/"
+RESULTS_PREFIX = "results/"
+ABANDONED_UPLOAD_DAYS = 1
+
+
+class DataBucket(Construct):
+    """`bucket`. In a stage that keeps no data it is emptied and removed with the stack."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, stage: Stage) -> None:
+        super().__init__(scope, construct_id)
+        self.bucket = s3.Bucket(
+            self,
+            "Bucket",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    prefix=RESULTS_PREFIX,
+                    expiration=Duration.days(stage.results_days),
+                ),
+                s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(ABANDONED_UPLOAD_DAYS)),
+            ],
+            removal_policy=removal_of(stage),
+            auto_delete_objects=removal_of(stage) == RemovalPolicy.DESTROY,
+        )
+        CfnOutput(self, "Name", value=self.bucket.bucket_name).override_logical_id("BucketName")
+        acknowledge(
+            self.bucket,
+            "Who read which object is answered by the account's CloudTrail data events, which cover all buckets; an "
+            "access log would need a second bucket for each model.",
+            "AwsSolutions-S1",
+        )
+
+    def notify(self, queue: sqs.Queue) -> None:
+        """Send an event to the queue for each object created under `input/`; never for results.
+
+        Written as the bucket's own property, because CDK's way is a custom resource that may change the notifications
+        of every bucket. The queue's policy names the account and not the bucket: S3 tests the queue while the bucket is
+        being made, when nothing can name it yet.
+        """
+        queue.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("s3.amazonaws.com")],
+                actions=["sqs:SendMessage"],
+                resources=[queue.queue_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.bucket.stack.account}},
+            )
+        )
+        resource = self.bucket.node.default_child
+        assert isinstance(resource, s3.CfnBucket)
+        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            queue_configurations=[
+                s3.CfnBucket.QueueConfigurationProperty(
+                    event="s3:ObjectCreated:*",
+                    queue=queue.queue_arn,
+                    filter=s3.CfnBucket.NotificationFilterProperty(
+                        s3_key=s3.CfnBucket.S3KeyFilterProperty(
+                            rules=[s3.CfnBucket.FilterRuleProperty(name="prefix", value=INPUT_PREFIX)]
+                        )
+                    ),
+                )
+            ]
+        )
+        policy = queue.node.find_child("Policy")
+        resource.node.add_dependency(policy)

@@ -1,0 +1,32 @@
+"""CloudFormation's names for what the catalogue calls otherwise.
+
+A stack's id stays the model's name, so that `cdk deploy MODEL` works as written; CloudFormation's own
+name takes letters, digits and hyphens, and starts with a letter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from layers.errors import CatalogueError
+
+LONGEST = 128
+
+
+def stack_name(name: str, prefix: str = "") -> str:
+    """`bge-small-v1.5` becomes `bge-small-v1-5`; a name that starts with a digit gets `m-` before it."""
+    legal = prefix + re.sub(r"[^A-Za-z0-9-]", "-", name)
+    return (legal if legal[0].isalpha() else f"m-{legal}")[:LONGEST]
+
+
+def check_distinct(names: Iterable[str], prefix: str = "") -> None:
+    """Raises CatalogueError when two names would become one stack."""
+    owners: dict[str, str] = {}
+    for name in names:
+        legal = stack_name(name, prefix)
+        if legal in owners:
+            raise CatalogueError(
+                f"models {owners[legal]!r} and {name!r} would both be the stack {legal!r}. Rename one in the catalogue."
+            )
+        owners[legal] = name
