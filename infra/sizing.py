@@ -4,50 +4,130 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from infra.admission import Member
+from infra.planner.plan import plan_model
+from infra.planner.prices import PriceTable
 from infra.stages import Stage
 from layers.catalogue import DeploySpec
 from layers.errors import CatalogueError
 
-# One vCPU: Lambda gives 1,769 MB a whole one (gettingstarted-limits).
-ONE_VCPU_MIB = 1769
+Mode = Literal["realtime", "asynchronous"]
 
 
 @dataclass(frozen=True)
 class FunctionSize:
-    """A function's share of a machine and how many of it there may be. `warm_*` count environments."""
+    """A function's share of a machine and how many of it there may be. `warm_*` count environments kept ready."""
 
-    architecture: str
+    architecture: Literal["x86_64", "arm64"]
     memory_mib: int
     concurrency: int
-    warm_minimum: int
-    warm_maximum: int
+    warm_minimum: int = 0
+    warm_maximum: int = 0
+    snapstart: bool = False
 
 
-def function_size(members: Sequence[Member], stage: Stage) -> FunctionSize:
-    """For one model, or for the models of a group together. Raises CatalogueError where the table contradicts itself.
+@dataclass(frozen=True)
+class EndpointSize:
+    """A GPU endpoint's instances. An asynchronous one may go down to none."""
 
-    A stage's `max_concurrency` bounds what the catalogue asks for, provisioned environments included.
+    instance_type: str
+    mode: Mode
+    minimum: int
+    maximum: int
+
+
+@dataclass(frozen=True)
+class Size:
+    """The functions of a deployment, and the endpoint behind them where the model runs on one."""
+
+    function: FunctionSize
+    endpoint: EndpointSize | None
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What one model asks for, its table and its plan together."""
+
+    target: Literal["lambda", "gpu"]
+    memory_mib: int | None
+    provisioned: int
+    snapstart: bool
+    instance_type: str | None
+    mode: Mode | None
+    instances_min: int
+    instances_max: int
+
+
+# A function that only forwards waits for the network: a quarter of a CPU is more than it uses.
+FORWARDING_MIB = 512
+
+
+def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
+    """For one model, or for the models of a group together.
+
+    A stage's `max_concurrency` and `max_instances` bound what the catalogue and the planner ask for. Raises
+    CatalogueError where models of a group contradict each other, and as `plan_model` does.
     """
+    wishes = [_wish(member, prices) for member in members]
     deploy = members[0].spec.deploy
-    targets = sorted({member.manifest.target for member in members})
-    if len(targets) > 1:
-        raise CatalogueError(f"group {deploy.group}: its artifacts are for {' and '.join(targets)}, expected one target")
+    if len({wish.target for wish in wishes}) > 1 or len({member.manifest.target for member in members}) > 1:
+        raise CatalogueError(f"group {deploy.group}: its models are for different machines; build them for one target")
+    wish = wishes[0]
+    if wish.target == "gpu":
+        return _on_endpoint(deploy, wish, stage)
+    architecture = members[0].manifest.target
+    if architecture not in ("x86_64", "arm64"):
+        raise CatalogueError(
+            f"{members[0].spec.name}: built for {architecture}, to be deployed on functions. "
+            "Build it for x86_64 or arm64."
+        )
     concurrency = min(deploy.concurrency, stage.max_concurrency or deploy.concurrency)
-    return FunctionSize(
-        architecture=targets[0],
-        memory_mib=max(_memory_mib(member) for member in members),
+    warm = max(each.provisioned for each in wishes)
+    most_warm = max([warm, deploy.provisioned_max or 0, *(entry.maximum for entry in deploy.schedule)])
+    function = FunctionSize(
+        architecture="arm64" if architecture == "arm64" else "x86_64",
+        memory_mib=max(each.memory_mib or 0 for each in wishes),
         concurrency=concurrency,
-        warm_minimum=min(deploy.provisioned, concurrency),
-        warm_maximum=min(max(deploy.provisioned, deploy.provisioned_max or 0, *_scheduled(deploy)), concurrency),
+        warm_minimum=min(warm, concurrency),
+        warm_maximum=min(most_warm, concurrency),
+        snapstart=any(each.snapstart for each in wishes) and warm == 0,
     )
+    return Size(function, None)
 
 
-def _scheduled(deploy: DeploySpec) -> list[int]:
-    return [entry.maximum for entry in deploy.schedule] or [0]
+def _on_endpoint(deploy: DeploySpec, wish: _Wish, stage: Stage) -> Size:
+    if deploy.group is not None:
+        raise CatalogueError(f"group {deploy.group}: groups share a function, and its models need a GPU; remove group")
+    if wish.instance_type is None or wish.mode is None:
+        raise CatalogueError("deploy: target gpu needs instance_type and mode where there is no plan")
+    function = FunctionSize(
+        architecture="arm64",
+        memory_mib=FORWARDING_MIB,
+        concurrency=min(deploy.concurrency, stage.max_concurrency or deploy.concurrency),
+    )
+    most = min(max(wish.instances_max, 1), stage.max_instances)
+    least = 0 if wish.mode == "asynchronous" else min(max(wish.instances_min, 1), most)
+    return Size(function, EndpointSize(wish.instance_type, wish.mode, least, most))
 
 
-def _memory_mib(member: Member) -> int:
-    memory_mib = member.spec.deploy.memory_mib
-    return ONE_VCPU_MIB if memory_mib == "auto" else memory_mib
+def _wish(member: Member, prices: PriceTable) -> _Wish:
+    """From the table alone where it leaves nothing open."""
+    deploy = member.spec.deploy
+    if deploy.target == "lambda" and deploy.memory_mib != "auto":
+        return _Wish("lambda", deploy.memory_mib, deploy.provisioned, deploy.snapstart, None, None, 0, 0)
+    if deploy.target == "gpu" and deploy.instance_type != "auto" and deploy.mode != "auto":
+        # A stage's max_instances is the only bound that a table without a plan has.
+        return _Wish("gpu", None, 0, False, deploy.instance_type, deploy.mode, 1, 1_000_000)
+    option = plan_model(member.spec, member.manifest, prices).chosen
+    return _Wish(
+        target=option.target,
+        memory_mib=option.memory_mib,
+        provisioned=option.provisioned,
+        snapstart=option.snapstart,
+        instance_type=option.instance_type if deploy.instance_type == "auto" else deploy.instance_type,
+        mode=option.mode if deploy.mode == "auto" else deploy.mode,
+        instances_min=option.instances_min,
+        instances_max=option.instances_max,
+    )

@@ -35,11 +35,11 @@ class ModelFunction(Construct):
         stage: Stage,
         timeout: Duration,
         environment: Mapping[str, str],
-        snapstart: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         logged = LoggedRole(self, "Log", stage=stage)
         self.timeout = timeout
+        self.concurrency = size.concurrency
         self.function = self._function(
             code,
             architecture=ARCHITECTURES[size.architecture],
@@ -50,7 +50,7 @@ class ModelFunction(Construct):
             role=logged.role,
             log_group=logged.log_group,
             tracing=lambda_.Tracing.ACTIVE,
-            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snapstart else None,
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if size.snapstart else None,
         )
         self.version = self.function.current_version
         self.live = lambda_.Alias(self, "Live", alias_name="live", version=self.version)

@@ -1,0 +1,92 @@
+"""Where a deployment's answers are computed: in its functions' own image, or on an endpoint that they forward to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra.code import Image, Zip, image_context, zip_of
+from infra.constructs.alarms import ModelAlarms
+from infra.constructs.endpoint import GpuEndpoint
+from infra.deployment import Deployment
+from infra.sizing import Size
+from infra.stages import Stage
+from infra.triggers import job_of
+from layers.catalogue import DeploySpec, Trigger
+from layers.packaging.context import Architecture
+
+
+class Backend(Protocol):
+    """What a trigger's function is made of and needs to know."""
+
+    def code(self, trigger: Trigger) -> Image | Zip:
+        """The function's code."""
+
+    def environment(self) -> dict[str, str]:
+        """Variables of every function."""
+
+    def grant(self, function: lambda_.IFunction) -> None:
+        """What every function may do."""
+
+
+@dataclass(frozen=True)
+class ImageBackend:
+    """The model is in the functions' image."""
+
+    context: Path
+    architecture: Architecture
+    deploy: DeploySpec
+    build_args: Mapping[str, str]
+
+    def code(self, trigger: Trigger) -> Image:
+        """One image for every trigger, with the trigger's command."""
+        return Image(self.context, self.architecture, job_of(trigger, self.deploy).command, self.build_args)
+
+    def environment(self) -> dict[str, str]:
+        """The image knows where its artifacts are."""
+        return {}
+
+    def grant(self, function: lambda_.IFunction) -> None:
+        """It asks nobody."""
+
+
+@dataclass(frozen=True)
+class EndpointBackend:
+    """The model is on an endpoint; functions forward."""
+
+    endpoint: GpuEndpoint
+    zip: Zip
+
+    def code(self, trigger: Trigger) -> Zip:
+        """One zip for every trigger, with the trigger's handler."""
+        return replace(self.zip, handler=f"functions.forward.{trigger}.handler")
+
+    def environment(self) -> dict[str, str]:
+        """Where to forward to."""
+        return self.endpoint.environment()
+
+    def grant(self, function: lambda_.IFunction) -> None:
+        """It may invoke this endpoint."""
+        self.endpoint.grant_invoke(function)
+
+
+@contextmanager
+def backend_of(
+    scope: Construct, deployment: Deployment, size: Size, stage: Stage, alarms: ModelAlarms, build_args: Mapping[str, str]
+) -> Iterator[ImageBackend | EndpointBackend]:
+    """While functions are defined: their code lies in a temporary folder until CDK has copied it."""
+    if size.endpoint is None:
+        with image_context(deployment.members, size.function.architecture) as context:
+            deploy = deployment.members[0].spec.deploy
+            yield ImageBackend(context, size.function.architecture, deploy, build_args)
+        return
+    [member] = deployment.members
+    endpoint = GpuEndpoint(scope, "Endpoint", member=member, size=size.endpoint, stage=stage, alarms=alarms)
+    with zip_of("forward") as code:
+        yield EndpointBackend(endpoint, code)

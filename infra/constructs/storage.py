@@ -1,0 +1,48 @@
+"""What functions of a model keep: a bucket for objects and results, and tables where they are configured."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra.constructs.bucket import INPUT_PREFIX, RESULTS_PREFIX, DataBucket
+from infra.constructs.tables import ExpiringTable
+from infra.stages import Stage
+from layers.catalogue import DeploySpec, Trigger
+
+
+class ModelStorage(Construct):
+    """`bucket` is there for queue and bucket triggers alone. Each trigger's function is granted what it uses."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, deploy: DeploySpec, stage: Stage) -> None:
+        super().__init__(scope, construct_id)
+        keeps_results = {"queue", "bucket"} & set(deploy.triggers)
+        self.bucket = DataBucket(self, "Data", stage=stage) if keeps_results else None
+        self._claims = ExpiringTable(self, "Claims", stage=stage) if deploy.idempotency and keeps_results else None
+        self._responses = ExpiringTable(self, "Responses", stage=stage) if deploy.response_cache else None
+
+    def environment(self, trigger: Trigger) -> dict[str, str]:
+        """The variables by which a trigger's function finds what it was granted."""
+        found = {}
+        if self._responses:
+            found["HUNDREDFOLD_RESPONSE_CACHE_TABLE"] = self._responses.table.table_name
+        if trigger != "https" and self.bucket:
+            found["HUNDREDFOLD_RESULTS_BUCKET"] = self.bucket.bucket.bucket_name
+            found["HUNDREDFOLD_RESULTS_PREFIX"] = RESULTS_PREFIX
+        if trigger != "https" and self._claims:
+            found["HUNDREDFOLD_IDEMPOTENCY_TABLE"] = self._claims.table.table_name
+        return found
+
+    def grant(self, trigger: Trigger, function: lambda_.IFunction) -> None:
+        """Results may be written; objects are read by the bucket's function alone, which also resumes its results."""
+        if self._responses:
+            self._responses.table.grant_read_write_data(function)
+        if trigger == "https" or self.bucket is None:
+            return
+        if self._claims:
+            self._claims.table.grant_read_write_data(function)
+        if trigger == "queue":
+            self.bucket.bucket.grant_put(function, f"{RESULTS_PREFIX}*")
+        else:
+            self.bucket.bucket.grant_read(function, f"{INPUT_PREFIX}*")
+            self.bucket.bucket.grant_read_write(function, f"{RESULTS_PREFIX}*")

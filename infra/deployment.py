@@ -1,0 +1,64 @@
+"""What becomes a stack: a model, or the models of a group; with its artifacts, or with what keeps it from being deployed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.admission import Member, admit
+from infra.naming import check_distinct
+from infra.planner.prices import PriceTable
+from infra.sizing import Size, size
+from infra.stages import Stage
+from layers.catalogue import ModelSpec
+from layers.errors import CatalogueError, HundredfoldError
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """`name` is the model's or the group's. `size` is None exactly where there are `problems`."""
+
+    name: str
+    members: tuple[Member, ...]
+    size: Size | None
+    problems: tuple[str, ...]
+
+
+def deployments(
+    catalogue: dict[str, ModelSpec], catalogue_folder: Path, output: Path, stage: Stage, prices: PriceTable
+) -> list[Deployment]:
+    """One for each model without a group, one for each group; each with its own problems.
+
+    Raises CatalogueError when two would be one stack.
+    """
+    grouped: dict[str, list[ModelSpec]] = {}
+    for spec in catalogue.values():
+        grouped.setdefault(spec.deploy.group or spec.name, []).append(spec)
+        if spec.deploy.group in catalogue:
+            raise CatalogueError(f"[{spec.name}.deploy] group {spec.deploy.group!r} is a model's name; choose another")
+    check_distinct(grouped, stage.stack_prefix)
+    return [_deployment(name, specs, catalogue_folder, output, stage, prices) for name, specs in grouped.items()]
+
+
+def _deployment(
+    name: str, specs: list[ModelSpec], catalogue_folder: Path, output: Path, stage: Stage, prices: PriceTable
+) -> Deployment:
+    problems: list[str] = []
+    members: list[Member] = []
+    differing = [spec.name for spec in specs if spec.deploy != specs[0].deploy]
+    if differing:
+        problems.append(
+            f"group {name}: [{differing[0]}.deploy] differs from [{specs[0].name}.deploy]; models of a group share a "
+            "function, so their deploy tables must be the same"
+        )
+    for spec in specs:
+        try:
+            members.append(admit(spec, output / spec.name, catalogue_folder))
+        except HundredfoldError as error:
+            problems.append(str(error))
+    if problems:
+        return Deployment(name, (), None, tuple(problems))
+    try:
+        return Deployment(name, tuple(members), size(members, stage, prices), ())
+    except HundredfoldError as error:
+        return Deployment(name, (), None, (str(error),))

@@ -1,0 +1,136 @@
+"""One deployment's stack: which constructs there are, and who may do what to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from aws_cdk import Annotations, Duration, Environment, Stack, Tags
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from infra.backend import Backend, backend_of
+from infra.constructs.alarms import AlarmTopic, ModelAlarms
+from infra.constructs.budget import MODEL_TAG, ModelBudget
+from infra.constructs.dashboard import NAMESPACE, ModelDashboard
+from infra.constructs.function import ModelFunction
+from infra.constructs.golden_check import GoldenCheck
+from infra.constructs.queue import JobQueue
+from infra.constructs.rollout import Rollout
+from infra.constructs.storage import ModelStorage
+from infra.constructs.url import HttpsUrl
+from infra.deployment import Deployment
+from infra.naming import stack_name
+from infra.planner.prices import PriceTable
+from infra.sizing import FunctionSize, Size
+from infra.stages import Stage
+from infra.triggers import job_of
+from layers.catalogue import Trigger
+
+STAGE_TAG = "hundredfold-stage"
+
+
+class ModelStack(Stack):
+    """A deployment that has problems becomes a stack that says them and cannot be deployed; others are not held up."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        deployment: Deployment,
+        stage: Stage,
+        prices: PriceTable,
+        build_args: Mapping[str, str],
+    ) -> None:
+        super().__init__(
+            scope,
+            deployment.name,
+            stack_name=stack_name(deployment.name, stage.stack_prefix),
+            description=f"Hundredfold: {deployment.name}, {stage.name}",
+            env=Environment(account=stage.account, region=stage.region),
+        )
+        for problem in deployment.problems:
+            Annotations.of(self).add_error(problem)
+        if deployment.size is None:
+            return
+        for key, value in {**stage.tags, MODEL_TAG: deployment.name, STAGE_TAG: stage.name}.items():
+            Tags.of(self).add(key, value)
+        self._deployment, self._stage, self._prices = deployment, stage, prices
+        self._compose(deployment.size, build_args)
+
+    def _compose(self, size: Size, build_args: Mapping[str, str]) -> None:
+        deploy = self._deployment.members[0].spec.deploy
+        topic = AlarmTopic(self, "Alarms", stage=self._stage).topic
+        self._alarms = ModelAlarms(self, "Watch", topic=topic)
+        self._dashboard = ModelDashboard(self, "Dashboard", service=self._deployment.name)
+        self._storage = ModelStorage(self, "Storage", deploy=deploy, stage=self._stage)
+        with backend_of(self, self._deployment, size, self._stage, self._alarms, build_args) as backend:
+            functions = {trigger: self._function(trigger, backend, size.function) for trigger in deploy.triggers}
+            # A model without a URL is asked by the same image without one, as a function that nobody else invokes.
+            asked = functions.get("https") or self._function("https", backend, replace(size.function, concurrency=1))
+        for trigger, function in functions.items():
+            heeded = self._alarms.watch_function(trigger.title(), function, size.function)
+            heeded += self._connect(trigger, function)
+            Rollout(self, f"{trigger.title()}Rollout", live=function.live, alarms=heeded, stage=self._stage)
+        self._check(asked, functions.values())
+        self._report(functions, size.function)
+        ModelBudget(
+            self, "Budget", name=self._deployment.name, monthly_usd=self._stage.monthly_budget_usd, topic=topic
+        )
+
+    def _function(self, trigger: Trigger, backend: Backend, size: FunctionSize) -> ModelFunction:
+        deploy = self._deployment.members[0].spec.deploy
+        function = ModelFunction(
+            self,
+            trigger.title(),
+            code=backend.code(trigger),
+            size=size,
+            stage=self._stage,
+            timeout=Duration.seconds(job_of(trigger, deploy).timeout_seconds),
+            environment={
+                "POWERTOOLS_SERVICE_NAME": self._deployment.name,
+                "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
+                **backend.environment(),
+                **self._storage.environment(trigger),
+            },
+        )
+        backend.grant(function.function)
+        self._storage.grant(trigger, function.function)
+        return function
+
+    def _connect(self, trigger: Trigger, function: ModelFunction) -> list[cloudwatch.Alarm]:
+        """Lead the trigger's events to its function; returns the alarms that a rollout heeds besides the function's."""
+        deploy = self._deployment.members[0].spec.deploy
+        if trigger == "https":
+            HttpsUrl(self, "HttpsUrl", live=function.live, deploy=deploy, stage=self._stage)
+            self._dashboard.show_url(function)
+            return [self._alarms.watch_url(function)]
+        jobs = JobQueue(self, f"{trigger.title()}Jobs", function_timeout=function.timeout, stage=self._stage)
+        jobs.feed(function.live, batch_size=job_of(trigger, deploy).batch_size, concurrency=function.concurrency)
+        self._alarms.watch_queue(trigger.title(), jobs)
+        self._dashboard.show_queue(trigger, jobs)
+        if trigger == "queue":
+            jobs.announce("QueueUrl")
+        elif self._storage.bucket:
+            # The rest of a large object goes back to the queue that it came by.
+            jobs.queue.grant_send_messages(function.function)
+            self._storage.bucket.notify(jobs.queue)
+        return []
+
+    def _check(self, asked: ModelFunction, functions: Iterable[ModelFunction]) -> None:
+        if asked.concurrency == 0:
+            Annotations.of(self).add_warning_v2(
+                "hundredfold:switched-off", "concurrency = 0: no request is answered, and the new version is not checked."
+            )
+            return
+        check = GoldenCheck(
+            self, "GoldenCheck", version=asked.version, members=self._deployment.members, stage=self._stage
+        )
+        for function in functions:
+            function.live.node.add_dependency(check)
+
+    def _report(self, functions: Mapping[Trigger, ModelFunction], size: FunctionSize) -> None:
+        self._dashboard.show_functions(functions, size)
+        self._dashboard.show_stages(list(functions))
+        self._dashboard.show_cost(functions, size, self._prices)
+        self._dashboard.show_alarms(self._alarms.all)
