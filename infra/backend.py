@@ -78,7 +78,12 @@ class EndpointBackend:
 
 @contextmanager
 def backend_of(
-    scope: Construct, deployment: Deployment, size: Size, stage: Stage, alarms: ModelAlarms, build_args: Mapping[str, str]
+    scope: Construct,
+    deployment: Deployment,
+    size: Size,
+    stage: Stage,
+    alarms: ModelAlarms,
+    build_args: Mapping[str, str],
 ) -> Iterator[ImageBackend | EndpointBackend]:
     """While functions are defined: their code lies in a temporary folder until CDK has copied it."""
     if size.endpoint is None:

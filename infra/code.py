@@ -5,6 +5,7 @@ CDK copies and hashes what it is given while a function is defined, so the folde
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -68,3 +69,16 @@ def image_context(members: Sequence[Member], architecture: Architecture) -> Iter
     """The build context of one image that carries these artifacts."""
     with tempfile.TemporaryDirectory(prefix="image-") as name:
         yield write_build_context([member.directory for member in members], Path(name), architecture=architecture)
+
+
+@contextmanager
+def gpu_context(member: Member) -> Iterator[Path]:
+    """The build context of the endpoint's image, from `functions/gpu/Dockerfile`."""
+    with tempfile.TemporaryDirectory(prefix="gpu-image-") as name:
+        root = Path(name)
+        for folder in ("functions", "layers"):
+            shutil.copytree(PROJECT / folder, root / "code" / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(member.directory, root / "artifact" / member.manifest.name)
+        dockerfile = PROJECT / "functions" / "gpu" / "Dockerfile"
+        (root / "Dockerfile").write_bytes(dockerfile.read_bytes())
+        yield root

@@ -1,4 +1,4 @@
-"""What becomes a stack: a model, or the models of a group; with its artifacts, or with what keeps it from being deployed."""
+"""What becomes a stack: a model, or the models of a group; with its artifacts, or with what stands in its way."""
 
 from __future__ import annotations
 

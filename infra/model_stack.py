@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from aws_cdk import Annotations, Duration, Environment, Stack, Tags
+from aws_cdk import Annotations, CfnWaitConditionHandle, Duration, Environment, Stack, Tags
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
@@ -52,6 +52,8 @@ class ModelStack(Stack):
         for problem in deployment.problems:
             Annotations.of(self).add_error(problem)
         if deployment.size is None:
+            # A template must hold something; this costs nothing, and the errors keep it from being deployed.
+            CfnWaitConditionHandle(self, "NotDeployable")
             return
         for key, value in {**stage.tags, MODEL_TAG: deployment.name, STAGE_TAG: stage.name}.items():
             Tags.of(self).add(key, value)
@@ -72,11 +74,13 @@ class ModelStack(Stack):
             heeded = self._alarms.watch_function(trigger.title(), function, size.function)
             heeded += self._connect(trigger, function)
             Rollout(self, f"{trigger.title()}Rollout", live=function.live, alarms=heeded, stage=self._stage)
-        self._check(asked, functions.values())
-        self._report(functions, size.function)
-        ModelBudget(
-            self, "Budget", name=self._deployment.name, monthly_usd=self._stage.monthly_budget_usd, topic=topic
-        )
+        if size.function.concurrency:
+            self._check(asked, functions.values())
+        else:
+            off = "concurrency = 0: no request is answered, and the new version is not checked."
+            Annotations.of(self).add_warning_v2("hundredfold:switched-off", off)
+        self._report({**functions}, size.function)
+        ModelBudget(self, "Budget", name=self._deployment.name, monthly_usd=self._stage.monthly_budget_usd, topic=topic)
 
     def _function(self, trigger: Trigger, backend: Backend, size: FunctionSize) -> ModelFunction:
         deploy = self._deployment.members[0].spec.deploy
@@ -96,6 +100,9 @@ class ModelStack(Stack):
         )
         backend.grant(function.function)
         self._storage.grant(trigger, function.function)
+        if trigger == "https" and size.warm_minimum:
+            # A queue's records can wait for a cold start; callers of HTTPS are who warm environments are for.
+            function.keep_warm(size, deploy.schedule)
         return function
 
     def _connect(self, trigger: Trigger, function: ModelFunction) -> list[cloudwatch.Alarm]:
@@ -118,18 +125,13 @@ class ModelStack(Stack):
         return []
 
     def _check(self, asked: ModelFunction, functions: Iterable[ModelFunction]) -> None:
-        if asked.concurrency == 0:
-            Annotations.of(self).add_warning_v2(
-                "hundredfold:switched-off", "concurrency = 0: no request is answered, and the new version is not checked."
-            )
-            return
         check = GoldenCheck(
             self, "GoldenCheck", version=asked.version, members=self._deployment.members, stage=self._stage
         )
         for function in functions:
             function.live.node.add_dependency(check)
 
-    def _report(self, functions: Mapping[Trigger, ModelFunction], size: FunctionSize) -> None:
+    def _report(self, functions: Mapping[str, ModelFunction], size: FunctionSize) -> None:
         self._dashboard.show_functions(functions, size)
         self._dashboard.show_stages(list(functions))
         self._dashboard.show_cost(functions, size, self._prices)

@@ -30,12 +30,16 @@ class FunctionSize:
 
 @dataclass(frozen=True)
 class EndpointSize:
-    """A GPU endpoint's instances. An asynchronous one may go down to none."""
+    """A GPU endpoint's instances. An asynchronous one may go down to none.
+
+    `invocations_per_minute` is what each instance should be given before there is another.
+    """
 
     instance_type: str
     mode: Mode
     minimum: int
     maximum: int
+    invocations_per_minute: float
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,12 @@ class _Wish:
     mode: Mode | None
     instances_min: int
     instances_max: int
+    requests_per_second: float
 
 
+# Of what an instance can take at most, so that the next one is there in time.
+LOADED = 0.7
+MANY = 1_000_000
 # A function that only forwards waits for the network: a quarter of a CPU is more than it uses.
 FORWARDING_MIB = 512
 
@@ -74,14 +82,16 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
     deploy = members[0].spec.deploy
     if len({wish.target for wish in wishes}) > 1 or len({member.manifest.target for member in members}) > 1:
         raise CatalogueError(f"group {deploy.group}: its models are for different machines; build them for one target")
-    wish = wishes[0]
+    wish, name, architecture = wishes[0], members[0].spec.name, members[0].manifest.target
     if wish.target == "gpu":
+        if architecture != "cuda":
+            raise CatalogueError(
+                f"{name}: built for {architecture}, to be deployed on a GPU. Build it with --target cuda."
+            )
         return _on_endpoint(deploy, wish, stage)
-    architecture = members[0].manifest.target
     if architecture not in ("x86_64", "arm64"):
         raise CatalogueError(
-            f"{members[0].spec.name}: built for {architecture}, to be deployed on functions. "
-            "Build it for x86_64 or arm64."
+            f"{name}: built for {architecture}, to be deployed on functions. Build it for x86_64 or arm64."
         )
     concurrency = min(deploy.concurrency, stage.max_concurrency or deploy.concurrency)
     warm = max(each.provisioned for each in wishes)
@@ -109,17 +119,19 @@ def _on_endpoint(deploy: DeploySpec, wish: _Wish, stage: Stage) -> Size:
     )
     most = min(max(wish.instances_max, 1), stage.max_instances)
     least = 0 if wish.mode == "asynchronous" else min(max(wish.instances_min, 1), most)
-    return Size(function, EndpointSize(wish.instance_type, wish.mode, least, most))
+    per_minute = 60 * LOADED * wish.requests_per_second / max(wish.instances_max, 1)
+    return Size(function, EndpointSize(wish.instance_type, wish.mode, least, most, per_minute))
 
 
 def _wish(member: Member, prices: PriceTable) -> _Wish:
     """From the table alone where it leaves nothing open."""
     deploy = member.spec.deploy
     if deploy.target == "lambda" and deploy.memory_mib != "auto":
-        return _Wish("lambda", deploy.memory_mib, deploy.provisioned, deploy.snapstart, None, None, 0, 0)
+        return _Wish("lambda", deploy.memory_mib, deploy.provisioned, deploy.snapstart, None, None, 0, 0, 0.0)
     if deploy.target == "gpu" and deploy.instance_type != "auto" and deploy.mode != "auto":
-        # A stage's max_instances is the only bound that a table without a plan has.
-        return _Wish("gpu", None, 0, False, deploy.instance_type, deploy.mode, 1, 1_000_000)
+        # Without a plan the demand is what one instance should take, and the stage bounds how many there may be.
+        rate = max(member.spec.traffic.requests_per_second, 1.0)
+        return _Wish("gpu", None, 0, False, deploy.instance_type, deploy.mode, 1, MANY, MANY * rate)
     option = plan_model(member.spec, member.manifest, prices).chosen
     return _Wish(
         target=option.target,
@@ -130,4 +142,5 @@ def _wish(member: Member, prices: PriceTable) -> _Wish:
         mode=option.mode if deploy.mode == "auto" else deploy.mode,
         instances_min=option.instances_min,
         instances_max=option.instances_max,
+        requests_per_second=option.requests_per_second,
     )

@@ -16,8 +16,8 @@ class Job:
     batch_size: int = 1
 
 
-# A caller of HTTPS waits, so its function may not take longer than callers do. A queue's batch is predicted together. An
-# object is read in ranges that end before Lambda's longest timeout does.
+# A caller of HTTPS waits, so its function may not take longer than callers do. A queue's batch is predicted together.
+# An object is read in ranges that end before Lambda's longest timeout does.
 JOBS: dict[Trigger, Job] = {
     "https": Job("functions.https.handler.handler", timeout_seconds=60),
     "queue": Job("functions.queue.handler.handler", timeout_seconds=120, batch_size=10),

@@ -12,8 +12,8 @@ SHOWN = 120
 def difference(expected: Any, answered: Any, tolerance: float, place: str = "answer") -> str | None:
     """Where `answered` first departs from `expected`, or None.
 
-    Numbers may differ by `tolerance`. Lists of records that carry a score are compared by label: two labels whose scores
-    are that close may change places.
+    Numbers may differ by `tolerance`. Records that carry a score are compared by label, because two labels
+    whose scores are that close may change places.
     """
     if isinstance(expected, bool) or not isinstance(expected, int | float):
         if isinstance(expected, dict) and isinstance(answered, dict):

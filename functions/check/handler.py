@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from functions.check.questions import WrongAnswerError, check
 
 logger = logging.getLogger()
@@ -85,6 +86,8 @@ def respond(event: dict[str, Any], status: str, reason: str) -> None:
         "RequestId": event["RequestId"],
         "LogicalResourceId": event["LogicalResourceId"],
     }
-    request = urllib.request.Request(event["ResponseURL"], json.dumps(body).encode(), {"content-type": ""}, method="PUT")
+    request = urllib.request.Request(
+        event["ResponseURL"], json.dumps(body).encode(), {"content-type": ""}, method="PUT"
+    )
     with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):
         pass

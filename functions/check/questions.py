@@ -66,7 +66,13 @@ def http_event(method: str, path: str, body: Any = None) -> dict[str, Any]:
         "rawQueryString": "",
         "headers": {"content-type": "application/json", "accept": "application/json", "host": "check.internal"},
         "requestContext": {
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "check"},
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "127.0.0.1",
+                "userAgent": "check",
+            },
             "domainName": "check.internal",
             "requestId": "golden-check",
             "stage": "$default",

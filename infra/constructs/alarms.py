@@ -35,7 +35,9 @@ class AlarmTopic(Construct):
         self.topic = sns.Topic(self, "Topic", enforce_ssl=True)
         for service in ("cloudwatch.amazonaws.com", "budgets.amazonaws.com"):
             self.topic.grant_publish(
-                iam.ServicePrincipal(service, conditions={"StringEquals": {"aws:SourceAccount": self.topic.stack.account}})
+                iam.ServicePrincipal(
+                    service, conditions={"StringEquals": {"aws:SourceAccount": self.topic.stack.account}}
+                )
             )
         for email in stage.alarm_emails:
             self.topic.add_subscription(subscriptions.EmailSubscription(email))

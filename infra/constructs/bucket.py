@@ -1,8 +1,10 @@
-"""The model's bucket: objects to predict under `input/`, results under `results/`. Private, encrypted, over TLS only."""
+"""The model's bucket: objects to predict under `input/`, results under `results/`. Private, encrypted, TLS only."""
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput, Duration, RemovalPolicy
+from collections.abc import Sequence
+
+from aws_cdk import CfnElement, CfnOutput, Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
@@ -15,38 +17,60 @@ from infra.stages import Stage
 INPUT_PREFIX = "input/"
 RESULTS_PREFIX = "results/"
 ABANDONED_UPLOAD_DAYS = 1
+OBJECT_ACTIONS = ("Abort", "DeleteObject", "GetBucket", "GetObject", "List")
+
+
+def private_bucket(scope: Construct, stage: Stage, *, expiring: Sequence[str]) -> s3.Bucket:
+    """A bucket for a stage's data; objects under the `expiring` prefixes go after the stage's `results_days`.
+
+    In a stage that keeps no data it is emptied and removed with the stack.
+    """
+    bucket = s3.Bucket(
+        scope,
+        "Bucket",
+        block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+        encryption=s3.BucketEncryption.S3_MANAGED,
+        enforce_ssl=True,
+        minimum_tls_version=1.2,
+        object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+        lifecycle_rules=[
+            *(s3.LifecycleRule(prefix=prefix, expiration=Duration.days(stage.results_days)) for prefix in expiring),
+            s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(ABANDONED_UPLOAD_DAYS)),
+        ],
+        removal_policy=removal_of(stage),
+        auto_delete_objects=removal_of(stage) == RemovalPolicy.DESTROY,
+    )
+    acknowledge(
+        bucket,
+        "Who read which object is answered by the account's CloudTrail data events, which cover all buckets; an "
+        "access log would need a second bucket for each model.",
+        "AwsSolutions-S1",
+    )
+    return bucket
+
+
+def acknowledge_objects(holder: iam.IGrantable, bucket: s3.Bucket, *prefixes: str) -> None:
+    """A grant on objects names a prefix and the actions of reading and writing by their beginnings."""
+    resource = bucket.node.default_child
+    assert isinstance(resource, CfnElement)
+    name = bucket.stack.get_logical_id(resource)
+    role = holder.grant_principal
+    assert isinstance(role, iam.Role)
+    acknowledge(
+        role,
+        "Objects of this one bucket, below a prefix; the actions are those of CDK's grants for objects.",
+        *(f"AwsSolutions-IAM5[Resource::<{name}.Arn>/{prefix}*]" for prefix in prefixes),
+        *(f"AwsSolutions-IAM5[Action::s3:{action}*]" for action in OBJECT_ACTIONS),
+    )
 
 
 class DataBucket(Construct):
-    """`bucket`. In a stage that keeps no data it is emptied and removed with the stack."""
+    """`bucket`, and the notifications that lead from it to a queue."""
 
     def __init__(self, scope: Construct, construct_id: str, *, stage: Stage) -> None:
         super().__init__(scope, construct_id)
-        self.bucket = s3.Bucket(
-            self,
-            "Bucket",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            lifecycle_rules=[
-                s3.LifecycleRule(
-                    prefix=RESULTS_PREFIX,
-                    expiration=Duration.days(stage.results_days),
-                ),
-                s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(ABANDONED_UPLOAD_DAYS)),
-            ],
-            removal_policy=removal_of(stage),
-            auto_delete_objects=removal_of(stage) == RemovalPolicy.DESTROY,
-        )
+        self.bucket = private_bucket(self, stage, expiring=(RESULTS_PREFIX,))
         CfnOutput(self, "Name", value=self.bucket.bucket_name).override_logical_id("BucketName")
-        acknowledge(
-            self.bucket,
-            "Who read which object is answered by the account's CloudTrail data events, which cover all buckets; an "
-            "access log would need a second bucket for each model.",
-            "AwsSolutions-S1",
-        )
 
     def notify(self, queue: sqs.Queue) -> None:
         """Send an event to the queue for each object created under `input/`; never for results.

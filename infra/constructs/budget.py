@@ -14,9 +14,7 @@ FORECAST, SPENT = 100, 80
 class ModelBudget(Construct):
     """Counts costs by tag, which AWS does once the tag is activated for cost allocation (docs/operations.md)."""
 
-    def __init__(
-        self, scope: Construct, construct_id: str, *, name: str, monthly_usd: float, topic: sns.Topic
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, name: str, monthly_usd: float, topic: sns.Topic) -> None:
         super().__init__(scope, construct_id)
         subscriber = budgets.CfnBudget.SubscriberProperty(subscription_type="SNS", address=topic.topic_arn)
         budgets.CfnBudget(

@@ -117,7 +117,6 @@ class ModelDashboard(Construct):
             )
         )
 
-
     def _own(self, name: str, trigger: str, statistic: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(
             namespace=NAMESPACE,

@@ -1,7 +1,7 @@
 """The check between a new version and its first request: it must answer the manifest's goldens as the build did.
 
-A custom resource that the `live` alias waits for. It asks the new version itself, before CodeDeploy moves any traffic; a
-wrong answer fails the stack's update, and CloudFormation goes back to the version before.
+A custom resource that the `live` alias waits for. It asks the new version itself, before CodeDeploy moves any
+traffic; a wrong answer fails the stack's update, and CloudFormation goes back to the version before.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.constructs.bucket import INPUT_PREFIX, RESULTS_PREFIX, DataBucket
+from infra.constructs.bucket import INPUT_PREFIX, RESULTS_PREFIX, DataBucket, acknowledge_objects
 from infra.constructs.tables import ExpiringTable
 from infra.stages import Stage
 from layers.catalogue import DeploySpec, Trigger
@@ -41,8 +41,11 @@ class ModelStorage(Construct):
             return
         if self._claims:
             self._claims.table.grant_read_write_data(function)
+        bucket = self.bucket.bucket
         if trigger == "queue":
-            self.bucket.bucket.grant_put(function, f"{RESULTS_PREFIX}*")
+            bucket.grant_put(function, f"{RESULTS_PREFIX}*")
+            acknowledge_objects(function, bucket, RESULTS_PREFIX)
         else:
-            self.bucket.bucket.grant_read(function, f"{INPUT_PREFIX}*")
-            self.bucket.bucket.grant_read_write(function, f"{RESULTS_PREFIX}*")
+            bucket.grant_read(function, f"{INPUT_PREFIX}*")
+            bucket.grant_read_write(function, f"{RESULTS_PREFIX}*")
+            acknowledge_objects(function, bucket, INPUT_PREFIX, RESULTS_PREFIX)

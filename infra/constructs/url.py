@@ -27,7 +27,9 @@ class HttpsUrl(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.url = live.add_function_url(
-            auth_type=lambda_.FunctionUrlAuthType.NONE if deploy.auth == "none" else lambda_.FunctionUrlAuthType.AWS_IAM,
+            auth_type=lambda_.FunctionUrlAuthType.NONE
+            if deploy.auth == "none"
+            else lambda_.FunctionUrlAuthType.AWS_IAM,
             cors=_cors(deploy.cors_origins),
             invoke_mode=lambda_.InvokeMode.RESPONSE_STREAM if deploy.streaming else lambda_.InvokeMode.BUFFERED,
         )

@@ -1,0 +1,73 @@
+"""The CDK application: `npx cdk deploy MODEL`, `npx cdk deploy --all`, `-c stage=prod`.
+
+Reads the catalogue, the stages and the built artifacts. Needs no credentials, no network and no container engine;
+publishing an image needs an engine. Context keys: stage, catalog, output, stages, base_image, nag.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from aws_cdk import App, Validations
+
+from infra.deployment import deployments
+from infra.model_stack import ModelStack
+from infra.planner.prices import PriceTable
+from infra.stages import read_stage
+from layers.catalogue import read_catalogue
+from layers.errors import HundredfoldError
+
+
+def compose(app: App) -> list[ModelStack]:
+    """Every deployment's stack. Raises CatalogueError for a catalogue or a stage that cannot be read."""
+    catalogue_file = Path(_context(app, "catalog", "models.toml"))
+    stage = read_stage(Path(_context(app, "stages", "stages.toml")), _context(app, "stage", "dev"))
+    base_image = _context(app, "base_image", "")
+    prices = PriceTable.read()
+    if _context(app, "nag", ""):
+        _add_nag(app)
+    return [
+        ModelStack(
+            app,
+            deployment=deployment,
+            stage=stage,
+            prices=prices,
+            build_args={"BASE_IMAGE": base_image} if base_image else {},
+        )
+        for deployment in deployments(
+            read_catalogue(catalogue_file),
+            catalogue_file.resolve().parent,
+            Path(_context(app, "output", "build")),
+            stage,
+            prices,
+        )
+    ]
+
+
+def _context(app: App, key: str, otherwise: str) -> str:
+    value = app.node.try_get_context(key)
+    return otherwise if value is None else str(value)
+
+
+def _add_nag(app: App) -> None:
+    """The rule packs that every stack is checked with; a finding without a reason fails the synthesis."""
+    from cdk_nag import AwsSolutionsChecks, ServerlessChecks
+
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
+
+
+def main() -> int:
+    """Synthesize for the CDK's command line. Exit status 2: what was written in a file cannot be deployed."""
+    app = App()
+    try:
+        compose(app)
+    except HundredfoldError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    app.synth()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""A model on a SageMaker endpoint: real-time, or asynchronous and down to no instance when nobody asks.
+
+L1 constructs throughout: CDK's L2 for endpoints is experimental and has neither asynchronous inference nor guardrails
+(aws-cdk#23152).
+"""
+
+from __future__ import annotations
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+from infra.acknowledgements import acknowledge
+from infra.admission import Member
+from infra.code import gpu_context
+from infra.constructs.alarms import ModelAlarms
+from infra.constructs.asynchronous import Exchange
+from infra.constructs.endpoint_alarms import endpoint_alarms
+from infra.constructs.endpoint_scaling import EndpointScaling
+from infra.constructs.logs import RETENTION, removal_of
+from infra.sizing import EndpointSize
+from infra.stages import Stage
+
+VARIANT = "AllTraffic"
+LONGEST_NAME = 63
+# Weights are read from the image while the health check waits; SageMaker allows up to an hour.
+START_SECONDS = 900
+# How long the old fleet stands by after the new one has all traffic, alarms being watched.
+BAKE_SECONDS = 300
+TERMINATION_SECONDS = 120
+
+
+class GpuEndpoint(Construct):
+    """`name` is fixed, because alarms, scaling and the log group must be there before the endpoint is."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        member: Member,
+        size: EndpointSize,
+        stage: Stage,
+        alarms: ModelAlarms,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.name = Stack.of(self).stack_name[:LONGEST_NAME].rstrip("-")
+        self._member, self._size = member, size
+        self._exchange = Exchange(self, "Exchange", stage=stage) if size.mode == "asynchronous" else None
+        log_group = logs.LogGroup(
+            self,
+            "LogGroup",
+            log_group_name=f"/aws/sagemaker/Endpoints/{self.name}",
+            retention=RETENTION[stage.log_retention_days],
+            removal_policy=removal_of(stage),
+        )
+        with gpu_context(member) as context:
+            image = ecr_assets.DockerImageAsset(
+                self, "Image", directory=str(context), platform=ecr_assets.Platform.LINUX_AMD64
+            )
+        role = self._role(image, log_group)
+        heeded = endpoint_alarms(alarms, self.name, VARIANT, size, member.spec.traffic.p95_ms)
+        self.endpoint = self._endpoint(self._configuration(image, role), [alarm.alarm_name for alarm in heeded])
+        self.endpoint.node.add_dependency(log_group)
+        scaling = EndpointScaling(self, "Scaling", name=self.name, variant=VARIANT, size=size)
+        scaling.node.add_dependency(self.endpoint)
+
+    def environment(self) -> dict[str, str]:
+        """What the forwarding functions need to know."""
+        found = {
+            "FORWARD_ENDPOINT": self.endpoint.attr_endpoint_name,
+            "FORWARD_MODE": self._size.mode,
+            "FORWARD_MODEL": self._member.spec.name,
+            "FORWARD_TASK": self._member.manifest.task,
+            "FORWARD_DIGEST": self._member.manifest.digest,
+        }
+        if self._exchange:
+            found["FORWARD_EXCHANGE_BUCKET"] = self._exchange.bucket.bucket_name
+        return found
+
+    def grant_invoke(self, function: lambda_.IFunction) -> None:
+        """This endpoint and no other. The L1 has no grant of its own."""
+        action = "sagemaker:InvokeEndpoint" + ("Async" if self._exchange else "")
+        arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name.lower())
+        function.add_to_role_policy(iam.PolicyStatement(actions=[action], resources=[arn]))
+        if self._exchange:
+            self._exchange.grant_forwarding(function)
+
+    def _role(self, image: ecr_assets.DockerImageAsset, log_group: logs.LogGroup) -> iam.Role:
+        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
+        image.repository.grant_pull(role)
+        log_group.grant_write(role)
+        if self._exchange:
+            self._exchange.grant_endpoint(role)
+        acknowledge(
+            role,
+            "ecr:GetAuthorizationToken takes no resource; every other action names this model's own.",
+            "AwsSolutions-IAM5[Resource::*]",
+        )
+        return role
+
+    def _configuration(self, image: ecr_assets.DockerImageAsset, role: iam.Role) -> sagemaker.CfnEndpointConfig:
+        model = sagemaker.CfnModel(
+            self,
+            "Model",
+            execution_role_arn=role.role_arn,
+            primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
+                image=image.image_uri, environment={"POWERTOOLS_SERVICE_NAME": self._member.spec.name}
+            ),
+        )
+        # SageMaker assumes the role and pulls the image while the model is created.
+        model.node.add_dependency(role)
+        return sagemaker.CfnEndpointConfig(
+            self,
+            "Configuration",
+            production_variants=[
+                sagemaker.CfnEndpointConfig.ProductionVariantProperty(
+                    variant_name=VARIANT,
+                    model_name=model.attr_model_name,
+                    instance_type=self._size.instance_type,
+                    initial_instance_count=max(1, self._size.minimum),
+                    initial_variant_weight=1,
+                    container_startup_health_check_timeout_in_seconds=START_SECONDS,
+                )
+            ],
+            async_inference_config=self._exchange.configuration() if self._exchange else None,
+        )
+
+    def _endpoint(self, configuration: sagemaker.CfnEndpointConfig, alarm_names: list[str]) -> sagemaker.CfnEndpoint:
+        endpoint = sagemaker.CfnEndpoint
+        # A canary must be at most half of the fleet, so a single instance is replaced at once, and baked.
+        canary = self._size.minimum > 1
+        return endpoint(
+            self,
+            "Endpoint",
+            endpoint_name=self.name,
+            endpoint_config_name=configuration.attr_endpoint_config_name,
+            # An update keeps the number of instances that scaling has arrived at.
+            retain_all_variant_properties=True,
+            deployment_config=endpoint.DeploymentConfigProperty(
+                blue_green_update_policy=endpoint.BlueGreenUpdatePolicyProperty(
+                    traffic_routing_configuration=endpoint.TrafficRoutingConfigProperty(
+                        type="CANARY" if canary else "ALL_AT_ONCE",
+                        wait_interval_in_seconds=BAKE_SECONDS,
+                        canary_size=endpoint.CapacitySizeProperty(type="INSTANCE_COUNT", value=1) if canary else None,
+                    ),
+                    termination_wait_in_seconds=TERMINATION_SECONDS,
+                    maximum_execution_timeout_in_seconds=int(Duration.hours(1).to_seconds()),
+                ),
+                auto_rollback_configuration=endpoint.AutoRollbackConfigProperty(
+                    alarms=[endpoint.AlarmProperty(alarm_name=name) for name in alarm_names]
+                ),
+            ),
+        )

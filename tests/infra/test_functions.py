@@ -1,0 +1,121 @@
+"""A model's functions: sized, bounded, traced, logged, versioned, warm where asked, and allowed little."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from aws_cdk.assertions import Match
+
+from tests.infra.conftest import Templates
+from tests.infra.resources import model_functions, of_type, only, statements
+
+COMMANDS = {
+    "functions.https.handler.handler": 60,
+    "functions.queue.handler.handler": 120,
+    "functions.bucket.handler.handler": 900,
+}
+
+
+def test_each_trigger_has_an_image_function_with_its_command_and_timeout(dev: Templates) -> None:
+    functions = model_functions(dev["everything"]).values()
+    assert {each["ImageConfig"]["Command"][0]: each["Timeout"] for each in functions} == COMMANDS
+    assert len({str(each["Code"]["ImageUri"]) for each in functions}) == 1, "one image, several commands"
+
+
+def test_what_the_table_says_is_what_a_function_gets(prod: Templates) -> None:
+    for function in model_functions(prod["everything"]).values():
+        assert (function["MemorySize"], function["Architectures"]) == (3538, ["x86_64"])
+        assert function["ReservedConcurrentExecutions"] == 20
+        assert function["TracingConfig"] == {"Mode": "Active"}
+        assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == "everything"
+
+
+@pytest.mark.parametrize("name", ["everything", "plain-v1.5", "open", "batches", "small-models"])
+def test_every_function_of_a_model_has_reserved_concurrency_and_its_own_log(dev: Templates, name: str) -> None:
+    functions = model_functions(dev[name])
+    groups = of_type(dev[name], "AWS::Logs::LogGroup")
+    for function in functions.values():
+        assert function["ReservedConcurrentExecutions"] >= 1
+        assert groups[function["LoggingConfig"]["LogGroup"]["Ref"]]["Properties"]["RetentionInDays"] == 7
+
+
+def test_a_plan_sizes_what_the_table_leaves_open(dev: Templates) -> None:
+    [function] = model_functions(dev["plain-v1.5"]).values()
+    assert 128 <= function["MemorySize"] <= 10240
+    assert function["ReservedConcurrentExecutions"] == 10
+
+
+def test_callers_use_a_version_by_the_alias_live(dev: Templates) -> None:
+    aliases = of_type(dev["everything"], "AWS::Lambda::Alias").values()
+    assert [alias["Properties"]["Name"] for alias in aliases] == ["live"] * 3
+    assert all("Version" in str(alias["Properties"]["FunctionVersion"]) for alias in aliases)
+
+
+def test_warm_environments_follow_their_use_and_the_schedule(dev: Templates) -> None:
+    template = dev["everything"]
+    target = only(template, "AWS::ApplicationAutoScaling::ScalableTarget")
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 8)
+    assert target["ScalableDimension"] == "lambda:function:ProvisionedConcurrency"
+    [scheduled] = target["ScheduledActions"]
+    assert scheduled["Schedule"] == "cron(0 8 ? * MON-FRI *)"
+    assert scheduled["ScalableTargetAction"] == {"MinCapacity": 4, "MaxCapacity": 8}
+    tracking = only(template, "AWS::ApplicationAutoScaling::ScalingPolicy")["TargetTrackingScalingPolicyConfiguration"]
+    assert tracking["TargetValue"] == 0.7
+    assert tracking["PredefinedMetricSpecification"] == {
+        "PredefinedMetricType": "LambdaProvisionedConcurrencyUtilization"
+    }
+
+
+def test_nothing_is_kept_warm_unasked(dev: Templates) -> None:
+    dev["batches"].resource_count_is("AWS::ApplicationAutoScaling::ScalableTarget", 0)
+
+
+def test_snapstart_is_for_published_versions_and_only_when_asked(dev: Templates) -> None:
+    assert {str(each.get("SnapStart")) for each in model_functions(dev["batches"]).values()} == {
+        str({"ApplyOn": "PublishedVersions"})
+    }
+    assert all("SnapStart" not in each for each in model_functions(dev["everything"]).values())
+
+
+def test_tables_are_there_when_configured_and_items_expire(dev: Templates) -> None:
+    tables = of_type(dev["everything"], "AWS::DynamoDB::Table").values()
+    assert len(tables) == 2
+    for table in tables:
+        assert table["Properties"]["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
+        assert table["Properties"]["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+        assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
+    dev["batches"].resource_count_is("AWS::DynamoDB::Table", 0)
+
+
+def test_no_role_may_do_everything_and_wildcards_are_few(prod: Templates) -> None:
+    """On `*` stands only what takes no resource: X-Ray's two actions."""
+    allowed = statements(prod["everything"])
+    on_everything = {action for each in allowed if each["Resource"] == "*" for action in _listed(each["Action"])}
+    assert on_everything == {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+    actions = {action for each in allowed for action in _listed(each["Action"])}
+    assert not [action for action in actions if re.fullmatch(r"\*|\w+:\*", action)]
+
+
+def test_functions_have_no_managed_policies(prod: Templates) -> None:
+    for role in of_type(prod["everything"], "AWS::IAM::Role").values():
+        if "lambda.amazonaws.com" in str(role["Properties"]["AssumeRolePolicyDocument"]):
+            assert "ManagedPolicyArns" not in role["Properties"]
+
+
+def test_the_https_function_reaches_no_bucket(dev: Templates) -> None:
+    policies = of_type(dev["everything"], "AWS::IAM::Policy")
+    [https] = [policy for name, policy in policies.items() if name.startswith("HttpsLog")]
+    assert "s3:" not in str(https)
+    dev["everything"].has_resource_properties(
+        "AWS::IAM::Policy",
+        {
+            "PolicyDocument": {
+                "Statement": Match.array_with([Match.object_like({"Action": Match.array_with(["s3:PutObject"])})])
+            }
+        },
+    )
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
