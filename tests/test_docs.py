@@ -84,13 +84,31 @@ def commands() -> Iterator[Any]:
 def test_a_command_names_what_exists(words: list[str]) -> None:
     program, *arguments = words
     if program == "make":
-        targets = re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE)
+        targets = re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE)
         assert [target for target in arguments if target not in targets] == []
     elif program == "curl":
         check_request(arguments)
+    elif program in ("npm", "npx"):
+        check_node(words)
     else:
         assert program == ".venv/bin/python", f"a command that this test does not know how to check: {program}"
         check_python(arguments)
+
+
+def check_node(words: list[str]) -> None:
+    """`npm install`, and the CDK's commands: on models of the catalogue, with context that infra/app.py reads."""
+    if words == ["npm", "ci"]:
+        assert (ROOT / "package-lock.json").is_file()
+        return
+    assert words[:2] == ["npx", "cdk"]
+    models = {*read_catalogue(ROOT / "models.toml"), *("bootstrap", "deploy", "diff", "destroy", "synth", "list", "gc")}
+    previous = ""
+    for word in words[2:]:
+        if previous == "-c":
+            assert f'"{word.split("=")[0]}"' in text_of("infra/app.py"), f"infra/app.py reads no context {word}"
+        elif not word.startswith("-"):
+            assert word in models or word.startswith("aws://"), f"models.toml has no {word}"
+        previous = word
 
 
 def check_python(arguments: list[str]) -> None:
