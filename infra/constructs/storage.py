@@ -10,6 +10,9 @@ from infra.constructs.tables import ExpiringTable
 from infra.stages import Stage
 from layers.catalogue import DeploySpec, Trigger
 
+# What Powertools' idempotency does with a table.
+CLAIMING = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
+
 
 class ModelStorage(Construct):
     """`bucket` is there for queue and bucket triggers alone. Each trigger's function is granted what it uses."""
@@ -36,11 +39,11 @@ class ModelStorage(Construct):
     def grant(self, trigger: Trigger, function: lambda_.IFunction) -> None:
         """Results may be written; objects are read by the bucket's function alone, which also resumes its results."""
         if self._responses:
-            self._responses.table.grant_read_write_data(function)
+            self._responses.table.grant(function, "dynamodb:GetItem", "dynamodb:PutItem")
         if trigger == "https" or self.bucket is None:
             return
         if self._claims:
-            self._claims.table.grant_read_write_data(function)
+            self._claims.table.grant(function, *CLAIMING)
         bucket = self.bucket.bucket
         if trigger == "queue":
             bucket.grant_put(function, f"{RESULTS_PREFIX}*")
