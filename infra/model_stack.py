@@ -79,7 +79,7 @@ class ModelStack(Stack):
         else:
             off = "concurrency = 0: no request is answered, and the new version is not checked."
             Annotations.of(self).add_warning_v2("hundredfold:switched-off", off)
-        self._report({**functions}, size.function)
+        self._report(functions, size.function)
         ModelBudget(self, "Budget", name=self._deployment.name, monthly_usd=self._stage.monthly_budget_usd, topic=topic)
 
     def _function(self, trigger: Trigger, backend: Backend, size: FunctionSize) -> ModelFunction:
@@ -131,7 +131,7 @@ class ModelStack(Stack):
         for function in functions:
             function.live.node.add_dependency(check)
 
-    def _report(self, functions: Mapping[str, ModelFunction], size: FunctionSize) -> None:
+    def _report(self, functions: Mapping[Trigger, ModelFunction], size: FunctionSize) -> None:
         self._dashboard.show_functions(functions, size)
         self._dashboard.show_stages(list(functions))
         self._dashboard.show_cost(functions, size, self._prices)

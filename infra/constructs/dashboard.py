@@ -13,6 +13,7 @@ from infra.constructs.function import ModelFunction
 from infra.constructs.queue import JobQueue
 from infra.planner.prices import PriceTable
 from infra.sizing import FunctionSize
+from layers.catalogue import Trigger
 
 # What the functions write in the embedded metric format.
 NAMESPACE = "Hundredfold"
@@ -37,7 +38,7 @@ class ModelDashboard(Construct):
         """Which alarms ring."""
         self.dashboard.add_widgets(cloudwatch.AlarmStatusWidget(alarms=list(alarms), title="Alarms", width=2 * WIDTH))
 
-    def show_functions(self, functions: Mapping[str, ModelFunction], size: FunctionSize) -> None:
+    def show_functions(self, functions: Mapping[Trigger, ModelFunction], size: FunctionSize) -> None:
         """Traffic, errors, throttles, concurrency and duration of every trigger's function."""
         lambdas = {name: each.function for name, each in functions.items()}
         self.add_row(
@@ -98,7 +99,7 @@ class ModelDashboard(Construct):
             [queue.metric_approximate_age_of_oldest_message(period=PERIOD, label="oldest")],
         )
 
-    def show_cost(self, functions: Mapping[str, ModelFunction], size: FunctionSize, prices: PriceTable) -> None:
+    def show_cost(self, functions: Mapping[Trigger, ModelFunction], size: FunctionSize, prices: PriceTable) -> None:
         """Requests and memory times duration at list prices, an hour at a time; no free tier, nothing else."""
         per_ms = prices.functions.of(size.architecture).gb_second * size.memory_mib / MIB_IN_GB / 1000
         per_request = prices.functions.million_requests / 1_000_000
