@@ -24,6 +24,12 @@ class Deployment:
     problems: tuple[str, ...]
 
 
+def monthly_budget_usd(deployment: Deployment, stage: Stage) -> float:
+    """What the catalogue allows for its models together; the stage's amount where a model states none."""
+    stated = [member.spec.traffic.monthly_budget_usd for member in deployment.members]
+    return sum(each for each in stated if each is not None) if all(stated) else stage.monthly_budget_usd
+
+
 def deployments(
     catalogue: dict[str, ModelSpec], catalogue_folder: Path, output: Path, stage: Stage, prices: PriceTable
 ) -> list[Deployment]:

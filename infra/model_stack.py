@@ -19,7 +19,7 @@ from infra.constructs.queue import JobQueue
 from infra.constructs.rollout import Rollout
 from infra.constructs.storage import ModelStorage
 from infra.constructs.url import HttpsUrl
-from infra.deployment import Deployment
+from infra.deployment import Deployment, monthly_budget_usd
 from infra.naming import stack_name
 from infra.planner.prices import PriceTable
 from infra.sizing import FunctionSize, Size
@@ -62,6 +62,7 @@ class ModelStack(Stack):
 
     def _compose(self, size: Size, build_args: Mapping[str, str]) -> None:
         deploy = self._deployment.members[0].spec.deploy
+        budget = monthly_budget_usd(self._deployment, self._stage)
         topic = AlarmTopic(self, "Alarms", stage=self._stage).topic
         self._alarms = ModelAlarms(self, "Watch", topic=topic)
         self._dashboard = ModelDashboard(self, "Dashboard", service=self._deployment.name)
@@ -80,7 +81,7 @@ class ModelStack(Stack):
             off = "concurrency = 0: no request is answered, and the new version is not checked."
             Annotations.of(self).add_warning_v2("hundredfold:switched-off", off)
         self._report(functions, size.function)
-        ModelBudget(self, "Budget", name=self._deployment.name, monthly_usd=self._stage.monthly_budget_usd, topic=topic)
+        ModelBudget(self, "Budget", name=self._deployment.name, monthly_usd=budget, topic=topic)
 
     def _function(self, trigger: Trigger, backend: Backend, size: FunctionSize) -> ModelFunction:
         deploy = self._deployment.members[0].spec.deploy

@@ -46,7 +46,10 @@ def check(
         if info.get("digest") != digest:
             raise WrongAnswerError(f"{name}: expected the artifact {digest}, got {info.get('digest')}")
         for number, golden in enumerate(goldens.get(name, [])):
-            answer = clients.invoke(function_arn, http_event("POST", f"/models/{name}", {"inputs": golden["inputs"]}))
+            question = {"inputs": golden["inputs"]}
+            if golden.get("parameters"):
+                question["parameters"] = golden["parameters"]
+            answer = clients.invoke(function_arn, http_event("POST", f"/models/{name}", question))
             body = _body(answer, name)
             if answer.get("statusCode") == 202:
                 body = _await_result(clients, body, name, remaining_seconds, sleep)

@@ -98,7 +98,6 @@ def test_the_zip_holds_the_check_and_the_goldens(project: Path) -> None:
     assembly = Path(app.synth().directory)
     files = list(assembly.glob("asset.*/functions/check/goldens.json"))
     goldens = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    assert {
-        "plain-v1.5": [{"inputs": "a text", "outputs": [[{"label": "a", "score": 0.75}]], "tolerance": 0.05}]
-    } in goldens
+    golden = {"inputs": "a text", "parameters": {}, "outputs": [[{"label": "a", "score": 0.75}]], "tolerance": 0.05}
+    assert {"plain-v1.5": [golden]} in goldens
     assert all(file.with_name("handler.py").is_file() for file in files)
