@@ -22,11 +22,17 @@ TOKENIZER = "tokenizer.json"
 # What a graph's integer products must not saturate on. x86-64 without VNNI adds u8 x s8 pairs in 16
 # bits (vpmaddubsw), so signed 8-bit weights are exact on VNNI and on arm64 only.
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
-InstructionSet = Literal["x86_64-vnni", "x86_64-avx2", "arm64"]
+InstructionSet = Literal["x86_64-vnni", "x86_64-avx2", "arm64", "cuda"]
+Precision = Literal["fp32", "int8", "int4", "fp16", "bf16"]
 INSTRUCTION_SETS: dict[str, tuple[InstructionSet, ...]] = {
     "x86_64": ("x86_64-vnni", "x86_64-avx2"),
     "arm64": ("arm64",),
+    # A graphics card: not a processor's instruction set, but chosen, shipped and served in the same way.
+    "cuda": ("cuda",),
 }
+AS_SERVED = "as served"
+# A draft's only: a graph that is judged in the place of one this machine cannot run.
+STAND_IN = "stand-in"
 
 
 class Record(BaseModel):
@@ -106,11 +112,13 @@ class Variant(Record):
     """One candidate: shipped when `file` is set, otherwise reported only. An encoder-decoder has a second graph.
 
     `latency_ms` maps threads -> tokens -> median milliseconds at batch 1 (keys are strings, as in JSON);
-    empty where it was not measured. `fused_nodes` counts ONNX operators in the graph.
+    empty where it was not measured. `fused_nodes` counts ONNX operators in the graph. `judged` says what the gate ran:
+    the graph as it is served, or what stood in for a machine the build did not have. `overflows` names layers that
+    values beyond float16's range reach, where that is why it failed.
     """
 
     name: str
-    precision: Literal["fp32", "int8", "int4", "fp16"]
+    precision: Precision
     exact_on: tuple[InstructionSet, ...]
     bytes: int
     file: str | None
@@ -122,6 +130,13 @@ class Variant(Record):
     kept_fp32: tuple[str, ...]
     latency_ms: dict[str, dict[str, float]]
     fused_nodes: dict[str, int]
+    judged: str = AS_SERVED
+    overflows: tuple[str, ...] = ()
+
+    @property
+    def on_card(self) -> bool:
+        """Whether its files are for a graphics card; what stands in for them while they are judged is not."""
+        return self.exact_on == ("cuda",) and self.judged != STAND_IN
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -176,10 +191,10 @@ class Manifest(Record):
         )
 
     def variant_for(self, instruction_set: InstructionSet) -> Variant:
-        """The variant chosen for a CPU. Raises ArtifactError when the artifact was built for others."""
+        """The variant chosen for a machine. Raises ArtifactError when the artifact was built for others."""
         if instruction_set not in self.chosen:
             raise ArtifactError(
-                f"{self.name}: this CPU is {instruction_set}, the artifact was built for "
+                f"{self.name}: this machine is {instruction_set}, the artifact was built for "
                 f"{', '.join(self.chosen)}. Build it again with --target {instruction_set.split('-')[0]}."
             )
         return self.variant(self.chosen[instruction_set])

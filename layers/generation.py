@@ -18,6 +18,12 @@ outputs: logits float32 [batch, positions, vocabulary]; present.{i}.key, .value,
 Several new tokens after a past are taken at batch 1 only; a batch starts from an empty cache (all of `sequence` new,
 rows of any length) and then advances by one token a row. `encoder.VARIANT.onnx` takes input_ids and attention_mask,
 int64 [batch, source], and gives cross.{i}.key and .value, computed once per request.
+
+Graphs for a graphics card differ. Caches and cross keys and values are float16 or bfloat16, as the graph's inputs say.
+`logit_rows` int64 [batch, positions] counts rows over the whole batch, row * sequence + position, and replaces
+logit_positions. Where the model has positions of its own, `position_ids` int64 [batch, sequence] is an input.
+total_length may be the capacity after the first tokens. Two outputs more: best int64 [batch, positions], the likeliest
+token, and best_score, its logit.
 """
 
 from __future__ import annotations
@@ -32,6 +38,14 @@ from layers.artifact import Record
 from layers.errors import ArtifactError
 
 GENERATION = "generation.json"
+# Names that tell a card's graph from a processor's.
+LOGIT_POSITIONS, LOGIT_ROWS, POSITION_IDS, BEST, BEST_SCORE = (
+    "logit_positions",
+    "logit_rows",
+    "position_ids",
+    "best",
+    "best_score",
+)
 
 
 class CacheLayout(Record):

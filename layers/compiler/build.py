@@ -16,22 +16,24 @@ import numpy as np
 from layers.artifact import (
     INSTRUCTION_SETS,
     SCHEMA_VERSION,
+    InstructionSet,
     Manifest,
     Source,
     record_file,
     verify_files,
 )
 from layers.catalogue import ModelSpec
-from layers.compiler import examples, fetch, parity, timing, tokenizer, variants
+from layers.compiler import device_variants, examples, fetch, parity, timing, tokenizer, variants
 from layers.compiler.calibration import Calibration, calibrate
 from layers.compiler.choice import choose
+from layers.compiler.device_build import choose_for_card
 from layers.compiler.draft import Draft
 from layers.compiler.examples import Example, Examples
 from layers.compiler.gate import Jury, metric_for, summon
 from layers.compiler.generative_build import make_writer
 from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.goldens import record_goldens
-from layers.compiler.plan import FP32
+from layers.compiler.plan import FP32, Plan
 from layers.compiler.recipe import Recipe, open_recipe
 from layers.compiler.trial import describe, judge, try_all
 from layers.errors import ArtifactError, UnsupportedError
@@ -62,7 +64,11 @@ def build(spec: ModelSpec, catalogue_directory: Path, output: Path, target: str,
         )
     checkpoint_directory = fetch.locate(spec, catalogue_directory)
     recipe = open_recipe(checkpoint_directory, spec.task)
-    variants.refuse_unsupported(spec, writes=isinstance(recipe, GenerativeRecipe))
+    writes = isinstance(recipe, GenerativeRecipe)
+    if target == "cuda":
+        device_variants.device_candidates(spec, writes=writes)
+    else:
+        variants.refuse_unsupported(spec, writes=writes)
     data = examples.load_examples(spec, catalogue_directory)
     source = _source(spec, recipe)
     digest = _digest(spec, source, data, target)
@@ -95,17 +101,38 @@ def _make(draft: Draft, data: Examples, say: Say) -> Manifest:
     compared = parity.compare(recipe.checkpoint.directory, spec.task, reference, jury.encodings)
     say(f"fp32 graph: {compared}; judged by {metric.name} on {len(jury.encodings)} examples of {data.origin}")
     say(describe(judge(draft, FP32, jury)))
+    if draft.target == "cuda":
+        chosen = choose_for_card(
+            draft, jury, lambda: _calibrate(draft, recipe, reference, data.calibration), say, writes=False
+        )
+    else:
+        chosen = _choose_for_processors(draft, recipe, jury, reference, data, say)
+    threads = thread_count()
+    if draft.target != "cuda" and threads > 1:
+        _time(draft, jury, 1, dict.fromkeys([*chosen.values(), FP32.name]), lambda _line: None)
+    # A card's answers are fp32's within the tolerance of its numbers; the build may have no card to ask.
+    answering = FP32.name if draft.target == "cuda" else chosen.get(instruction_set())
+    precision = draft.variants[next(iter(chosen.values()))].precision
+    goldens = record_goldens(draft, answering, data.judged, precision) if answering else ()
+    draft.ship(chosen)
+    return draft.manifest(chosen=chosen, goldens=goldens, parity=compared)
+
+
+def _choose_for_processors(
+    draft: Draft, recipe: Recipe, jury: Jury, reference: Engine, data: Examples, say: Say
+) -> dict[InstructionSet, str]:
+    """Try every form that the precision allows, time what passed, choose."""
+    spec, threads = draft.spec, thread_count()
     calibration = None if spec.precision == "fp32" else _calibrate(draft, recipe, reference, data.calibration)
     plans = variants.candidates(spec, calibration)
-    try_all(draft, [plan for plan in plans if plan is not FP32], jury, calibration, say)
-    threads = thread_count()
+
+    def harmed(_plan: Plan) -> list[str]:
+        assert calibration is not None, "an fp32 model has no other plans"
+        return calibration.most_harmed(recipe.checkpoint, bits=8)
+
+    try_all(draft, [plan for plan in plans if plan is not FP32], jury, harmed, say)
     _time(draft, jury, threads, [name for name, variant in draft.variants.items() if variant.verdict.passed], say)
-    chosen = choose(spec, draft.variants.values(), INSTRUCTION_SETS[draft.target], str(threads))
-    if threads > 1:
-        _time(draft, jury, 1, dict.fromkeys([*chosen.values(), FP32.name]), lambda _line: None)
-    draft.ship(chosen)
-    goldens = record_goldens(draft, chosen[instruction_set()], data.judged) if instruction_set() in chosen else ()
-    return draft.manifest(chosen=chosen, goldens=goldens, parity=compared)
+    return choose(spec, draft.variants.values(), INSTRUCTION_SETS[draft.target], str(threads))
 
 
 def _calibrate(draft: Draft, recipe: Recipe, engine: Engine, texts: Sequence[Example]) -> Calibration:

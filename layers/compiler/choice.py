@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from layers.artifact import InstructionSet, Variant
 from layers.catalogue import ModelSpec
@@ -18,12 +18,16 @@ COMPANY_HANDICAP = 1.5
 
 
 def choose(
-    spec: ModelSpec, variants: Iterable[Variant], targets: tuple[InstructionSet, ...], threads: str
+    spec: ModelSpec,
+    variants: Iterable[Variant],
+    targets: tuple[InstructionSet, ...],
+    threads: str,
+    order: Sequence[str] = PREFERENCE,
 ) -> dict[InstructionSet, str]:
     """The chosen variant's name per instruction set.
 
     Latencies measured on this machine decide for its own kind of processor (the nearest there is for its
-    relatives); for the other kind PREFERENCE does. Raises GateError when the precision was asked for by name
+    relatives); for the other kind the `order` of names does. Raises GateError when the precision was asked for by name
     and nothing of it passed.
     """
     passed = [variant for variant in variants if variant.verdict.passed]
@@ -37,7 +41,7 @@ def choose(
         if timed:
             best = _best_timed(timed, threads)
         else:
-            best = min(eligible, key=lambda variant: (len(variant.kept_fp32), PREFERENCE.index(variant.name)))
+            best = min(eligible, key=lambda variant: (len(variant.kept_fp32), order.index(variant.name)))
         chosen[target] = best.name
     return chosen
 

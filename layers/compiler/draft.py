@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from layers.artifact import (
+    AS_SERVED,
     SCHEMA_VERSION,
+    STAND_IN,
     TOKENIZER,
     FileRecord,
     Golden,
@@ -73,6 +75,7 @@ class Draft:
             kept_fp32=tuple(sorted(plan.kept_fp32)),
             latency_ms={},
             fused_nodes=dict(sorted(nodes.items())),
+            judged=STAND_IN if plan.numbers.rounded is not None else AS_SERVED,
         )
         return self.variants[plan.name]
 

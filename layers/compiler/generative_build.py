@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from layers.artifact import INSTRUCTION_SETS, Manifest
+from layers.artifact import INSTRUCTION_SETS, InstructionSet, Manifest
 from layers.compiler.calibration import Calibration, Feed, calibrate_graph
 from layers.compiler.choice import choose
+from layers.compiler.device_build import choose_for_card
 from layers.compiler.draft import Draft
 from layers.compiler.examples import Example, Examples
 from layers.compiler.generation_info import describe_generation
@@ -48,19 +49,40 @@ def make_writer(draft: Draft, data: Examples, say: Say) -> Manifest:
     compared = compare_writers(recipe, session, jury.passages)
     say(f"fp32 graph: {compared}; judged by {jury.metric.name} on {len(jury.passages)} examples of {data.origin}")
     say(describe(judge(draft, FP32, jury)))
-    plans = writing_candidates(spec)
+
+    def calibrated() -> Calibration:
+        return _calibrate(draft, recipe, session, generation, data.calibration, tokenizer)
+
+    if draft.target == "cuda":
+        chosen = choose_for_card(draft, jury, calibrated, say, writes=True)
+    else:
+        chosen = _choose_for_processors(draft, generation, jury, calibrated, threads, say)
+    draft.ship(chosen)
+    return draft.manifest(chosen=chosen, goldens=(), parity=compared)
+
+
+def _choose_for_processors(
+    draft: Draft,
+    generation: Generation,
+    jury: GenerativeJury,
+    calibrated: Callable[[], Calibration],
+    threads: int,
+    say: Say,
+) -> dict[InstructionSet, str]:
+    """Try every form that the precision allows, time what passed, choose."""
+    plans = writing_candidates(draft.spec)
     if eight_bits := [plan for plan in plans if plan.precision == "int8"]:
-        calibration = _calibrate(draft, recipe, session, generation, data.calibration, tokenizer)
-        try_all(draft, eight_bits, jury, calibration, say)
+        calibration = calibrated()
+        checkpoint = draft.recipe.checkpoint
+        try_all(draft, eight_bits, jury, lambda _plan: calibration.most_harmed(checkpoint, bits=8), say)
     # What 4 bits lose is spread over all layers: with half of them in fp32, two thirds of the loss were left.
     try_all(draft, [plan for plan in plans if plan.precision == "int4"], jury, None, say)
     passed = [name for name, variant in draft.variants.items() if variant.verdict.passed]
     _time(draft, generation, jury, threads, passed, say)
-    chosen = choose(spec, draft.variants.values(), INSTRUCTION_SETS[draft.target], str(threads))
+    chosen = choose(draft.spec, draft.variants.values(), INSTRUCTION_SETS[draft.target], str(threads))
     if threads > 1:
         _time(draft, generation, jury, 1, dict.fromkeys([*chosen.values(), FP32.name]), lambda _line: None)
-    draft.ship(chosen)
-    return draft.manifest(chosen=chosen, goldens=(), parity=compared)
+    return chosen
 
 
 def compare_writers(recipe: GenerativeRecipe, session: GenerativeSession, passages: Sequence[Passage]) -> str:

@@ -18,10 +18,10 @@ from layers.catalogue import ModelSpec
 from layers.compiler import metrics
 from layers.compiler.draft import Draft
 from layers.compiler.examples import Example
-from layers.compiler.gate import COMPANY_TOLERANCE, FLOAT_NOISE, compare
+from layers.compiler.gate import company_bound, compare
 from layers.compiler.generative_session import GenerativeSession, Ids, Logits
 from layers.compiler.metrics import Judged, Metric, Outputs
-from layers.errors import CatalogueError
+from layers.errors import CatalogueError, ModelOutputError
 from layers.generation import Generation
 
 # Longer texts would be cut: logits of 512 positions over 50,000 words are 100 MB already.
@@ -55,11 +55,10 @@ class GenerativeJury:
     def examine(self, draft: Draft, name: str) -> tuple[Verdict, bool]:
         """The verdict on a written variant, and whether its rows and positions are independent of their company."""
         session = draft.open_generative(name, self.threads)
-        return compare(self.metric, self.max_drop, self.judged, hear(session, self.passages)), self._independent(
-            session
-        )
+        verdict = compare(self.metric, self.max_drop, self.judged, hear(session, self.passages))
+        return verdict, self._independent(session, draft.variants[name].precision)
 
-    def _independent(self, session: GenerativeSession) -> bool:
+    def _independent(self, session: GenerativeSession, precision: str) -> bool:
         """True when logits are the same alone, in a batch of other lengths, and after a prompt that came in parts.
 
         The difference is compared with what quantization itself changed, as for encoders.
@@ -69,7 +68,7 @@ class GenerativeJury:
         in_parts = np.concatenate([_last_logits(session, [passage], parts=3) for passage in self.company])
         moved = max(float(np.square(other - alone).sum()) for other in (together, in_parts))
         noise = float(np.square(alone - self.exact).sum())
-        return moved <= max(COMPANY_TOLERANCE**2 * noise, FLOAT_NOISE**2 * float(np.square(self.exact).sum()))
+        return moved <= company_bound(noise, float(np.square(self.exact).sum()), precision)
 
 
 def summon(
@@ -106,6 +105,8 @@ def hear(session: GenerativeSession, passages: Sequence[Passage]) -> list[Output
     outputs: list[Outputs] = []
     for passage in passages:
         logits = all_logits(session, passage)[0].astype(np.float64)
+        if not np.isfinite(logits).all():
+            raise ModelOutputError("the decoder's logits are not finite")
         peak = logits.max(-1, keepdims=True)
         total = np.log(np.exp(logits - peak).sum(-1)) + peak[:, 0]
         written = passage.tokens[1:]

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import onnx_ir as ir
 
 from layers.compiler.architectures.architecture import EncoderInputs, Generator
-from layers.compiler.architectures.decoding import Decoding
+from layers.compiler.architectures.device_decoding import open_decoding
 from layers.compiler.checkpoint import Checkpoint
+from layers.compiler.device_net import open_net
 from layers.compiler.net import Net
 from layers.compiler.plan import Plan
 from layers.generation import CacheLayout
@@ -86,21 +87,21 @@ class GenerativeRecipe:
 
     def write(self, plan: Plan) -> tuple[ir.Model, Net]:
         """The decoder's graph. Raises CheckpointError when a tensor is missing."""
-        net = Net(self.checkpoint, plan)
-        decoding = Decoding(net, self.cache)
+        net = open_net(self.checkpoint, plan)
+        decoding = open_decoding(net, self.cache)
         logits = self.architecture.decode(net, self.config, decoding)
         return net.finish(decoding.outputs(logits)), net
 
     def write_encoder(self, plan: Plan) -> tuple[ir.Model, Net]:
         """The encoder's graph, which ends in the keys and values of the decoder's cross-attention."""
         assert self.architecture.encode is not None, "a decoder has no encoder"
-        net = Net(self.checkpoint, plan)
+        net = open_net(self.checkpoint, plan)
         shape = ["batch", "source"]
         inputs = EncoderInputs(net.input("input_ids", shape), net.input("attention_mask", shape), None)
         outputs = dict(self.architecture.encode(net, self.config, inputs))
         for value in outputs.values():
             value.shape = ir.Shape(["batch", self.cache.cross_heads, "source", self.cache.cross_head_dim])
-            value.type = ir.TensorType(ir.DataType.FLOAT)
+            value.type = ir.TensorType(net.reals)
         return net.finish(outputs), net
 
     def graphs(self, plan: Plan) -> dict[str, tuple[ir.Model, Net]]:

@@ -15,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from layers.artifact import Variant
-from layers.generation import CacheLayout
+from layers.generation import LOGIT_POSITIONS, LOGIT_ROWS, POSITION_IDS, CacheLayout
 
 Ids = NDArray[np.int64]
 Logits = NDArray[np.float32]
@@ -71,6 +71,7 @@ class Sequences:
             for part in ("key", "value")
         }
         self._sources = sources
+        self._inputs = {node.name for node in session.decoder.get_inputs()}
         self.lengths = np.zeros(rows, np.int32)
 
     def feed(self, new: Sequence[Ids], wanted: NDArray[np.int64] | None = None) -> Logits:
@@ -82,7 +83,7 @@ class Sequences:
             "input_ids": ids,
             "lengths": self.lengths,
             "total_length": np.array(self.lengths.max(), np.int32),
-            "logit_positions": (counts[:, None] - 1).astype(np.int64) if wanted is None else wanted,
+            **self._places(ids, counts, (counts[:, None] - 1).astype(np.int64) if wanted is None else wanted),
         }
         if self._sources is not None:
             feeds |= {**self._sources.cross, "encoder_attention_mask": self._sources.mask}
@@ -96,6 +97,17 @@ class Sequences:
         self._decoder.run_with_iobinding(binding)
         logits: Logits = binding.get_outputs()[0].numpy()
         return logits
+
+    def _places(self, ids: Ids, counts: NDArray[np.int32], wanted: NDArray[np.int64]) -> dict[str, Ids]:
+        """Which positions are wanted, as the graph counts them; and where the tokens stand, if it asks."""
+        if LOGIT_POSITIONS in self._inputs:
+            return {LOGIT_POSITIONS: wanted}
+        rows, width = ids.shape
+        feeds = {LOGIT_ROWS: wanted + np.arange(rows)[:, None] * width}
+        if POSITION_IDS in self._inputs:
+            past = (self.lengths - counts).astype(np.int64)
+            feeds[POSITION_IDS] = past[:, None] + np.arange(width)
+        return feeds
 
 
 def right_padded(rows: Sequence[Ids]) -> tuple[Ids, Ids]:

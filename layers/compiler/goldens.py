@@ -12,15 +12,15 @@ from layers.runtime.predictor import Predictor
 
 GOLDENS = 3
 # A golden's outputs may move by this share of their scale between machines of one instruction set.
-TOLERANCE = {"fp32": 1e-3, "int8": 5e-2, "int4": 1e-1, "fp16": 1e-2}
+TOLERANCE = {"fp32": 1e-3, "int8": 5e-2, "int4": 1e-1, "fp16": 1e-2, "bf16": 5e-2}
 # Labels for zero-shot classification: the gate's data names those of inference, which no client asks for.
 CANDIDATE_LABELS = ["software", "politics", "sports"]
 
 
-def record_goldens(draft: Draft, name: str, judged: Sequence[Example]) -> tuple[Golden, ...]:
-    """What the variant of that name answers to the first few examples."""
+def record_goldens(draft: Draft, name: str, judged: Sequence[Example], precision: str) -> tuple[Golden, ...]:
+    """What the variant of that name answers to the first few examples, for a variant of `precision` to be held to."""
     predictor = Predictor(draft.open(name))
-    tolerance = TOLERANCE[draft.variants[name].precision]
+    tolerance = TOLERANCE[precision]
     mask = draft.tokenizer.facts.mask_token_id
     mask_token = "" if mask is None else predictor.engine.tokenizer.vocabulary.token(mask)
     inputs = INPUTS.get(draft.spec.task, _texts)(judged, mask_token)

@@ -7,7 +7,8 @@ memory is one tensor. Operators were chosen by measurement; docs/benchmarks.md h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import onnx_ir as ir
@@ -102,7 +103,10 @@ class Net:
         """
         site = self._site(x, Projection(module, rows, bias=bias, weight=weight, columns=columns, transposed=transposed))
         form = EXACT_LINEAR if exact else self.plan.linear_for(site.name, vocabulary=vocabulary)
-        product = form.emit(self, x, site)
+        return self.completed(form.emit(self, x, site), x, site, activation)
+
+    def completed(self, product: Product, x: Value, site: Site, activation: str | None) -> Value:  # noqa: ARG002
+        """A product of `x` at `site` with its bias and activation."""
         if product.bias is not None and activation == "gelu":
             return self.ms.BiasGelu(product.value, product.bias)
         value = self._with_bias(product)
@@ -135,14 +139,17 @@ class Net:
 
     def rms_norm(self, x: Value, module: str, epsilon: float, *, plus_one: bool = False) -> Value:
         """RMSNormalization over the last axis (arxiv.org/abs/1910.07467); Gemma's weights count from 1."""
+        return self.op.RMSNormalization(x, self.norm_weight(module, plus_one=plus_one), axis=-1, epsilon=epsilon)
+
+    def norm_weight(self, module: str, *, plus_one: bool) -> Value:
+        """A norm's weight, or one more than it."""
         name = f"{module}.weight"
-        if plus_one:
-            self.checkpoint.used.add(name)
-            shape = self.checkpoint.shape(name)
-            weight = self.lazy(f"{name}+1", ir.DataType.FLOAT, shape, lambda: self.checkpoint.read(name) + 1)
-        else:
-            weight = self.tensor(name)
-        return self.op.RMSNormalization(x, weight, axis=-1, epsilon=epsilon)
+        if not plus_one:
+            return self.tensor(name)
+        self.checkpoint.used.add(name)
+        return self.lazy(
+            f"{name}+1", ir.DataType.FLOAT, self.checkpoint.shape(name), lambda: self.checkpoint.read(name) + 1
+        )
 
     def add_norm(self, x: Value, residual: Value, module: str, epsilon: float) -> Value:
         """`layer_norm(x + residual)`.
@@ -196,6 +203,16 @@ class Net:
     def first_token(self, hidden_states: Value) -> Value:
         """[batch, sequence, hidden] -> [batch, hidden], the first position."""
         return self.op.Gather(hidden_states, 0, axis=1)
+
+    @property
+    def reals(self) -> ir.DataType:
+        """The type of hidden states."""
+        return self.plan.numbers.stored
+
+    @contextmanager
+    def single(self, x: Value) -> Iterator[Value]:
+        """`x` in float32, and with it every initializer made in this context."""
+        yield x
 
     def finish(self, outputs: Mapping[str, Value]) -> ir.Model:
         """Close the graph with named outputs (and the taps of a calibration plan)."""

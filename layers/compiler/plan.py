@@ -4,18 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from layers.artifact import InstructionSet
+from layers.artifact import InstructionSet, Precision
 
 if TYPE_CHECKING:
     from layers.compiler.net import Net
 
+# Every processor. A graphics card runs graphs of its own.
 EVERYWHERE: tuple[InstructionSet, ...] = ("x86_64-vnni", "x86_64-avx2", "arm64")
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a graph computes in: its tensors are `stored`, and `rounded` names a narrower type that values pass through.
+
+    The second stands in for hardware that is not there: stored in float32, but with no value that float16 has not.
+    """
+
+    stored: ir.DataType
+    rounded: ir.DataType | None = None
+
+    def convert(self, values: NDArray[Any]) -> NDArray[Any]:
+        """float32 values in these numbers; what is out of range becomes infinite, as it does in a product."""
+        with np.errstate(over="ignore"):
+            if self.rounded is not None:
+                values = values.astype(NUMPY_TYPES[self.rounded])
+            return values.astype(NUMPY_TYPES[self.stored])
+
+
+NUMPY_TYPES: dict[ir.DataType, Any] = {
+    ir.DataType.FLOAT: np.float32,
+    ir.DataType.FLOAT16: np.float16,
+    ir.DataType.BFLOAT16: ml_dtypes.bfloat16,
+}
+SINGLE = Numbers(ir.DataType.FLOAT)
+HALF = Numbers(ir.DataType.FLOAT16)
+BRAIN = Numbers(ir.DataType.BFLOAT16)
 
 
 @dataclass(frozen=True)
@@ -107,24 +137,28 @@ EXACT_EMBEDDING = ExactEmbedding()
 
 @dataclass(frozen=True)
 class Plan:
-    """The forms of one variant. Sites in `kept_fp32` stay exact; `tapped` adds every site's input as an output.
+    """The forms of one variant. Sites in `kept_fp32` are `kept`; `tapped` adds every site's input as an output.
 
     `vocabulary` is the form of a decoder's projection to its vocabulary, read whole for every token; None is `linear`.
+    `on_device` chooses the operators of a graphics card, and `numbers` what it computes in.
     """
 
     name: str
-    precision: Literal["fp32", "int8", "int4"]
+    precision: Precision
     linear: LinearForm
     embedding: EmbeddingForm
     exact_on: tuple[InstructionSet, ...] = EVERYWHERE
     kept_fp32: frozenset[str] = frozenset()
     tapped: bool = False
     vocabulary: LinearForm | None = None
+    kept: LinearForm = EXACT_LINEAR
+    on_device: bool = False
+    numbers: Numbers = SINGLE
 
     def linear_for(self, site: str, *, vocabulary: bool = False) -> LinearForm:
         """The form of a site; a decoder's projection to its vocabulary may have one of its own."""
         if site in self.kept_fp32:
-            return EXACT_LINEAR
+            return self.kept
         return self.vocabulary if vocabulary and self.vocabulary is not None else self.linear
 
     def embedding_for(self, table: str) -> EmbeddingForm:
@@ -134,6 +168,11 @@ class Plan:
     def keeping(self, names: frozenset[str]) -> Plan:
         """The same plan with more sites or tables left in fp32."""
         return replace(self, kept_fp32=self.kept_fp32 | names)
+
+    @property
+    def emulated(self) -> Plan:
+        """The same graph for a machine without the card: float32, every value rounded to what the card would have."""
+        return replace(self, numbers=Numbers(ir.DataType.FLOAT, self.numbers.stored))
 
 
 FP32 = Plan("fp32", "fp32", EXACT_LINEAR, EXACT_EMBEDDING)

@@ -13,6 +13,7 @@ from layers.artifact import Pooling, ProblemType
 from layers.compiler.architectures.architecture import Architecture, EncoderInputs, Generator
 from layers.compiler.architectures.registry import architecture_for
 from layers.compiler.checkpoint import Checkpoint, open_checkpoint, read_config
+from layers.compiler.device_net import open_net
 from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.net import Net
 from layers.compiler.plan import Plan
@@ -72,14 +73,16 @@ class Recipe:
 
     def write(self, plan: Plan) -> tuple[ir.Model, Net]:
         """The graph of one plan. Raises CheckpointError when a tensor is missing or nobody reads one."""
-        net = Net(self.checkpoint, plan)
+        net = open_net(self.checkpoint, plan)
         values = {name: net.input(name) for name in self.inputs}
         inputs = EncoderInputs(values["input_ids"], values["attention_mask"], values.get("token_type_ids"))
         hidden_states = self.architecture.encode(net, self.config, inputs)
         head = self.architecture.heads[HEAD_OF_TASK[self.task]]
         outputs = dict(head(net, self.config, hidden_states, inputs.attention_mask))
         if self.modules is not None:
-            outputs["sentence_embedding"] = pool(net, self.modules, hidden_states, inputs.attention_mask)
+            # Sums over a text are longer than those of a layer.
+            with net.single(hidden_states) as exact:
+                outputs["sentence_embedding"] = pool(net, self.modules, exact, inputs.attention_mask)
         self.checkpoint.account_for_every_tensor(self.architecture.unused)
         for name, axes in OUTPUT_AXES[HEAD_OF_TASK[self.task]].items():
             outputs[name].shape = ir.Shape(axes)

@@ -15,7 +15,10 @@ from layers.artifact import TOKENIZER, Manifest, Variant, verify_files
 from layers.errors import ArtifactError, ModelOutputError
 from layers.runtime.alignment import Encoding
 from layers.runtime.batching import in_caller_order, plan_batches
-from layers.runtime.cpu import instruction_set, thread_count
+from layers.runtime.bucketed import BucketedRuns
+from layers.runtime.card import machine_for
+from layers.runtime.cpu import thread_count
+from layers.runtime.device import CARD, Place, open_on_card
 from layers.runtime.limits import NO_LIMITS, TokenLimits
 from layers.runtime.tokenizer import DEFAULT_CACHE_BYTES, TextTokenizer
 
@@ -51,13 +54,15 @@ class Engine:
         threads: int,
         max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
         limits: TokenLimits = NO_LIMITS,
+        place: Place | None = None,
     ) -> None:
+        """With a `place`, runs are padded to buckets and recorded there; without, they are the session's own."""
         self.manifest = manifest
         self.limits = limits
         self.variant = variant
         self.tokenizer = tokenizer
         self.threads = threads
-        self._session = session
+        self._run_graph = BucketedRuns(session, place).run if place else session.run
         self._max_batch_tokens = max_batch_tokens
         graph_inputs = {node.name: node.shape for node in session.get_inputs()}
         unknown = set(graph_inputs) - {"input_ids", "attention_mask", "token_type_ids"}
@@ -83,14 +88,14 @@ class Engine:
         max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
         limits: TokenLimits = NO_LIMITS,
     ) -> Engine:
-        """Open an artifact: the variant named, or the one chosen for the CPU this runs on.
+        """Open an artifact: the variant named, or the one chosen for the machine this runs on.
 
         `threads` defaults to what the CPU share of this environment allows; `alone` is false when the process holds
         other sessions, which idle threads would then take turns with. Raises ArtifactError when a
         file is missing or altered, or nothing in the artifact is meant for this machine.
         """
         manifest = Manifest.read(directory)
-        chosen = manifest.variant(variant) if variant else manifest.variant_for(instruction_set())
+        chosen = manifest.variant(variant) if variant else manifest.variant_for(machine_for(manifest))
         if chosen.file is None:
             raise ArtifactError(f"{manifest.name}: variant {chosen.name!r} was reported but not shipped")
         files = [chosen.file, *([chosen.weights_file] if chosen.weights_file else []), TOKENIZER]
@@ -98,7 +103,8 @@ class Engine:
         threads = threads or thread_count()
         # Opening a session holds no lock of the interpreter, so the tokenizer is read meanwhile.
         with ThreadPoolExecutor(1) as beside:
-            opening = beside.submit(open_session, directory / chosen.file, threads, alone=alone)
+            place = CARD if chosen.on_card else None
+            opening = beside.submit(open_session, directory / chosen.file, threads, alone=alone, place=place)
             longest = limits.input_limit(manifest.limits.max_tokens)
             lowercase = manifest.pooling is not None and manifest.pooling.lowercase
             tokenizer = TextTokenizer.load(directory / TOKENIZER, longest, encoding_cache_bytes, lowercase=lowercase)
@@ -111,6 +117,7 @@ class Engine:
             threads=threads,
             max_batch_tokens=max_batch_tokens,
             limits=limits,
+            place=place,
         )
 
     @property
@@ -141,7 +148,7 @@ class Engine:
 
     def _run(self, batch: Sequence[Encoding], names: list[str]) -> list[Outputs]:
         feed = _pad(batch, self.manifest.pad_token_id)
-        answers = self._session.run(names, {name: feed[name] for name in self._input_names})
+        answers = self._run_graph(names, {name: feed[name] for name in self._input_names})
         rows: list[Outputs] = []
         for row, encoding in enumerate(batch):
             cut = {
@@ -175,8 +182,12 @@ def _pad(batch: Sequence[Encoding], pad_id: int) -> dict[str, Array]:
     return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
 
 
-def open_session(path: Path, threads: int, *, alone: bool = True) -> onnxruntime.InferenceSession:
-    """Open a graph as the build left it. Raises ArtifactError when onnxruntime cannot."""
+def open_session(
+    path: Path, threads: int, *, alone: bool = True, place: Place | None = None
+) -> onnxruntime.InferenceSession:
+    """Open a graph as the build left it, here or at `place`. Raises ArtifactError when onnxruntime cannot."""
+    if place == CARD:
+        return open_on_card(path)
     options = onnxruntime.SessionOptions()
     # The build has optimized the graph; doing it again costs start-up time and may undo its choices.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

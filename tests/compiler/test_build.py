@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from layers.artifact import Manifest, verify_files
 from layers.catalogue import ModelSpec
 from layers.compiler.build import Built, build
-from layers.errors import CatalogueError, CheckpointError, GateError, UnsupportedError
+from layers.errors import ArtifactError, CatalogueError, CheckpointError, GateError, UnsupportedError
 from layers.runtime.engine import Engine
 from layers.runtime.predictor import Predictor
 
@@ -173,14 +175,53 @@ def test_arm64_is_chosen_without_pretending_to_have_timed_it(build_sections: Bui
     assert not any(variant.latency_ms for variant in manifest.variants)
 
 
+def test_a_card_is_built_for_without_one(build_sections: BuildSections, tmp_path: Path) -> None:
+    """The graphs are the card's; the gate heard what stands in for them, and the manifest says so."""
+    said: list[str] = []
+    built = build_sections(tmp_path, target="cuda", lines=said)
+    manifest = Manifest.read(built.directory)
+    assert manifest.chosen == {"cuda": "fp16"}
+    variants = {variant.name: variant for variant in manifest.variants}
+    assert set(variants) == {"fp32", "fp16", "bf16", "fp32-cuda"}
+    half = variants["fp16"]
+    assert (half.verdict.passed, half.row_independent, half.on_card) == (True, True, True)
+    assert "every value rounded to float16" in half.judged
+    assert variants["fp32"].judged == "as served"
+    assert half.bytes < 0.55 * variants["fp32"].bytes
+    assert half.fused_nodes["Attention"] == 4
+    assert not any(variant.latency_ms for variant in manifest.variants)
+    assert any("tuning/cuda.toml" in line for line in said)
+    assert {path.name for path in built.directory.iterdir()} == {"manifest.json", *manifest.files}
+    assert manifest.goldens[0].tolerance == 1e-2
+    with pytest.raises(ArtifactError, match=r"this machine is .* built for cuda\..* --target x86_64"):
+        manifest.variant_for("x86_64-vnni")
+
+
+def test_layers_beyond_float16_are_named(build_sections: BuildSections, tmp_path: Path) -> None:
+    """One channel of a feed-forward is near 100,000, which float16 has not and the next product brings back to 1."""
+    source = tmp_path / "wide"
+    shutil.copytree(SECTIONS, source)
+    tensors = {name: value.astype(np.float32) for name, value in load_file(source / "model.safetensors").items()}
+    at = "distilbert.transformer.layer.1.ffn"
+    tensors[f"{at}.lin1.bias"][3] = 1e5
+    tensors[f"{at}.lin2.weight"][:, 3] = 1e-5
+    save_file(tensors, source / "model.safetensors")
+    manifest = build_sections(tmp_path / "out", target="cuda", source=str(source), gate={"max_drop": 0.05}).manifest
+    half = manifest.variant("fp16")
+    assert (half.verdict.passed, half.verdict.metric) == (False, "not finite")
+    assert half.overflows == (f"{at}.lin2",)
+    assert manifest.chosen == {"cuda": "bf16"}
+
+
 @pytest.mark.parametrize(
     ("keys", "error", "said"),
     [
+        ({"target": "cuda", "precision": "int4"}, UnsupportedError, "no variant for cuda and text-classification"),
         ({"source": "examples/models/nowhere"}, CheckpointError, "not a directory"),
         ({"task": "summarization"}, UnsupportedError, "no head for task 'summarization'; it can serve text-cl"),
         ({"precision": "fp16"}, UnsupportedError, "'fp16' has no CPU variant for text-classification"),
         ({"precision": "int4"}, UnsupportedError, "expected one of auto, fp32, int8"),
-        ({"target": "cuda"}, UnsupportedError, "'cuda'"),
+        ({"target": "riscv"}, UnsupportedError, "'riscv'"),
         ({"gate": {"metric": "perplexity"}}, CatalogueError, "cannot be computed for text-classification"),
         ({"gate": {"data": "nowhere.jsonl"}}, CatalogueError, "does not exist"),
     ],

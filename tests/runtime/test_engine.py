@@ -12,7 +12,9 @@ import pytest
 
 from layers.artifact import TOKENIZER, Manifest, record_file
 from layers.errors import ArtifactError, ModelOutputError
-from layers.runtime.engine import Engine
+from layers.runtime.bucketed import WIDTHS, bucket
+from layers.runtime.device import CPU_PLACE
+from layers.runtime.engine import Engine, open_session
 from layers.runtime.tokenizer import TextTokenizer
 from tests.runtime.toy_artifact import HIDDEN, Toy, write_toy
 
@@ -49,6 +51,36 @@ def with_session(toy: Toy, session: Any, *, row_independent: bool = True) -> Eng
 
 def copied(toy: Toy, tmp_path: Path) -> Path:
     return Path(shutil.copytree(toy.directory, tmp_path / "toy"))
+
+
+def test_buckets_change_no_answer(toy: Toy, engine: Engine) -> None:
+    """Padded up to a bucket of rows and tokens, at one place in memory, texts are answered as they are without."""
+    session = open_session(toy.directory / str(engine.variant.file), 1)
+    bucketed = Engine(engine.manifest, engine.variant, engine.tokenizer, session, threads=1, place=CPU_PLACE)
+    for texts in (TEXTS, TEXTS[:1], TEXTS[:5], TEXTS):
+        encodings = [engine.tokenizer.encode(text) for text in texts]
+        for outputs, expected in zip(bucketed.forward(encodings), engine.forward(encodings), strict=True):
+            assert outputs.keys() == expected.keys()
+            for name, array in outputs.items():
+                np.testing.assert_allclose(array, expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_buckets_of_an_encoder_keep_every_token(encoder: Toy) -> None:
+    engine = Engine.load(encoder.directory, threads=1)
+    session = open_session(encoder.directory / str(engine.variant.file), 1)
+    bucketed = Engine(engine.manifest, engine.variant, engine.tokenizer, session, threads=1, place=CPU_PLACE)
+    encodings = [engine.tokenizer.encode(text) for text in TEXTS]
+    for outputs, encoding in zip(bucketed.forward(encodings), encodings, strict=True):
+        assert outputs["last_hidden_state"].shape == (len(encoding), HIDDEN)
+    expected = engine.forward(encodings)
+    answers = bucketed.forward(encodings, ["last_hidden_state"])
+    for answer, plain in zip(answers, expected, strict=True):
+        np.testing.assert_allclose(answer["last_hidden_state"], plain["last_hidden_state"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, 16), (16, 16), (17, 32), (129, 160), (300, 320), (513, 1024)])
+def test_buckets_grow_with_what_they_hold(count: int, expected: int) -> None:
+    assert bucket(count, WIDTHS) == expected
 
 
 def test_answers_are_the_graphs(toy: Toy, engine: Engine) -> None:
@@ -166,5 +198,5 @@ def test_a_variant_that_was_not_shipped_is_refused(toy: Toy, tmp_path: Path) -> 
 def test_an_artifact_for_another_machine_is_refused(toy: Toy, tmp_path: Path) -> None:
     directory = copied(toy, tmp_path)
     Manifest.read(directory).model_copy(update={"chosen": {}}).write(directory)
-    with pytest.raises(ArtifactError, match="this CPU is"):
+    with pytest.raises(ArtifactError, match="this machine is"):
         Engine.load(directory)

@@ -41,7 +41,7 @@ def alibi(net: Net, config: HfConfig, decoding: Decoding) -> ir.Value:
     """[1, heads, sequence, total_length]: slope * key position; a row's own position moves all its scores alike."""
     op, heads = net.op, config["n_head"]
     by_head = net.constant("alibi.slopes", slopes(heads).reshape(1, heads, 1, 1))
-    row = op.Mul(by_head, op.Cast(decoding.key_positions, to=ir.DataType.FLOAT))
+    row = op.Mul(by_head, op.Cast(decoding.key_positions, to=net.reals))
     new, total = op.Shape(decoding.input_ids, start=1, end=2), op.Shape(decoding.key_positions)
     return op.Expand(row, op.Concat([1, heads], new, total, axis=0))
 

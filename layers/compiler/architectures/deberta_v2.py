@@ -169,7 +169,7 @@ def convolution(net: Net, config: HfConfig, inputs: EncoderInputs, embedded: ir.
     op, at = net.op, "deberta.encoder.conv"
     kernel, groups = config["conv_kernel_size"], config.get("conv_groups", 1)
     # Only here does a padded position reach a real one, so only here is it cleared.
-    mask = op.Unsqueeze(op.Cast(inputs.attention_mask, to=ir.DataType.FLOAT), [2])
+    mask = op.Unsqueeze(op.Cast(inputs.attention_mask, to=net.reals), [2])
     channels = op.Transpose(op.Mul(embedded, mask), perm=[0, 2, 1])
     weight, bias = net.tensor(f"{at}.conv.weight"), net.tensor(f"{at}.conv.bias")
     convolved = op.Conv(channels, weight, bias, kernel_shape=[kernel], pads=[(kernel - 1) // 2] * 2, group=groups)

@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from layers.compiler.head_layout import HeadLayout
 from layers.compiler.net import MASKED, Net
-from layers.generation import CacheLayout
+from layers.generation import LOGIT_POSITIONS, CacheLayout
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,15 @@ class AttentionShape:
 class Decoding:
     """The inputs of a decoder graph and the caches of its layers; one per graph."""
 
+    wanted_input = LOGIT_POSITIONS
+
     def __init__(self, net: Net, cache: CacheLayout) -> None:
         self.net = net
         self.cache = cache
         self.input_ids = net.input("input_ids")
         self._lengths = net.input("lengths", ["batch"], ir.DataType.INT32)
         self._total_length = net.input("total_length", [], ir.DataType.INT32)
-        self._logit_positions = net.input("logit_positions", ["batch", "positions"])
+        self._logit_positions = net.input(self.wanted_input, ["batch", "positions"])
         self._presents: dict[str, ir.Value] = {}
         own: list[str | int] = ["batch", cache.kv_heads, "capacity", cache.head_dim]
         self._pasts = _key_value_inputs(net, "past_key_values", cache.layers, own)
@@ -105,7 +107,7 @@ class Decoding:
         attended, *presents = outputs
         for name, present in zip(names, presents, strict=True):
             present.shape = ir.Shape(["batch", self.cache.kv_heads, "capacity", self.cache.head_dim])
-            present.type = ir.TensorType(ir.DataType.FLOAT)
+            present.type = ir.TensorType(self.net.reals)
             self._presents[name] = present
         result: ir.Value = attended
         return result
@@ -154,8 +156,8 @@ class Decoding:
 def _key_value_inputs(net: Net, name: str, layers: int, shape: Sequence[str | int]) -> list[tuple[ir.Value, ir.Value]]:
     return [
         (
-            net.input(f"{name}.{layer}.key", shape, ir.DataType.FLOAT),
-            net.input(f"{name}.{layer}.value", shape, ir.DataType.FLOAT),
+            net.input(f"{name}.{layer}.key", shape, net.reals),
+            net.input(f"{name}.{layer}.value", shape, net.reals),
         )
         for layer in range(layers)
     ]

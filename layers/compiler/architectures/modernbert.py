@@ -126,7 +126,7 @@ def sequence_classifier(net: Net, config: HfConfig, hidden_states: ir.Value, mas
     if config["classifier_pooling"] == "cls":
         pooled = net.first_token(hidden_states)
     else:
-        weights = net.op.Cast(mask, to=ir.DataType.FLOAT)
+        weights = net.op.Cast(mask, to=net.reals)
         summed = net.op.Squeeze(net.op.MatMul(net.op.Unsqueeze(weights, [1]), hidden_states), [1])
         pooled = net.op.Div(summed, net.op.ReduceSum(weights, [1], keepdims=1))
     return {"logits": net.linear(prediction_head(net, config, pooled, exact=True), "classifier", exact=True)}

@@ -18,10 +18,15 @@ INT8_COMPUTE = 4
 
 @dataclass(frozen=True)
 class WeightOnly:
-    """MatMulNBits. Sites whose in_features the block does not divide stay fp32."""
+    """MatMulNBits. Sites whose in_features the block does not divide stay fp32.
+
+    `accuracy` is onnxruntime's accuracy_level; without `takes_bias` the bias is left to whoever asked.
+    """
 
     block: int = 128
     bits: int = 8
+    accuracy: int = INT8_COMPUTE
+    takes_bias: bool = True
 
     def emit(self, net: Net, x: ir.Value, site: Site) -> Product:
         """See LinearForm."""
@@ -34,12 +39,12 @@ class WeightOnly:
             scales,
             None,
             None,
-            site.bias(net),
+            site.bias(net) if self.takes_bias else None,
             K=site.in_features,
             N=site.out_features,
             bits=self.bits,
             block_size=self.block,
-            accuracy_level=INT8_COMPUTE,
+            accuracy_level=self.accuracy,
         )
         return Product(product)
 
