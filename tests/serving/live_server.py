@@ -25,6 +25,7 @@ def live(app: FastAPI) -> Iterator[str]:
             sleep(0.01)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        # Whatever a test left running ends with it.
+        server.should_exit = server.force_exit = True
         thread.join()
         listener.close()

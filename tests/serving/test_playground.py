@@ -113,7 +113,7 @@ def test_what_was_lost_is_told_with_its_interval(predictors: dict[str, Predictor
 def test_goldens_are_the_examples_where_there_are_some(artifacts: dict[str, Toy]) -> None:
     manifest = with_golden(artifacts["toy"], "an editor").manifest
     assert examples("text-classification", manifest, None) == [{"inputs": "an editor"}]
-    assert examples("rerank", manifest, None)[0]["query"]
+    assert examples("rerank", manifest, None)[0]["inputs"]["query"]
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.predictor import Predictor
+from layers.runtime.run import StreamEvent
 from layers.runtime.settings import Settings
 from layers.serving.application import create_app
+from tests.runtime.generation.toy_decoder import write_toy_decoder
 from tests.runtime.toy_artifact import Toy
 from tests.serving.live_server import live
 
@@ -188,3 +194,51 @@ def test_a_stage_before_the_path_is_kept(page: Page, alone: str) -> None:
     page.goto(f"{alone}/prod")
     assert f"{alone}/prod/'" in page.locator("#call").inner_text()
     assert page.get_by_role("link", name="Gate report").get_attribute("href") == f"{alone}/prod/report"
+
+
+class Endless(Predictor):
+    """Writes the same word until nobody listens any more."""
+
+    def predict_stream(self, *_: Any, **__: Any) -> Generator[StreamEvent]:
+        for index in itertools.count(1):
+            yield StreamEvent(index, 7, " <b>word</b>", " <b>word</b>", False, -0.1, (), None)
+            sleep(0.02)
+
+
+def test_a_text_is_shown_as_it_is_written_and_can_be_stopped(page: Page, tmp_path: Path) -> None:
+    write_toy_decoder(tmp_path / "writer")
+    endless = Endless(GenerationEngine.load(tmp_path / "writer", threads=1))
+    settings = Settings(artifact_dir=tmp_path / "writer")
+    with live(create_app({endless.manifest.name: endless}, settings)) as url:
+        page.goto(url)
+        page.get_by_label("Prompt").fill("Say it:")
+        page.keyboard.press("Control+Enter")
+        result = page.locator("#result")
+        expect(result).to_contain_text("Say it: <b>word</b> <b>word</b>")
+        expect(result).to_have_attribute("aria-busy", "true")
+        length = len(result.inner_text())
+        expect(result).to_contain_text("<b>word</b> " * (length // 12 + 3))
+        page.get_by_role("button", name="Stop").click()
+        expect(page.get_by_role("status")).to_have_text("Stopped")
+        expect(page.get_by_role("button", name="Run")).to_be_visible()
+        assert "Say it: <b>word</b>" in result.inner_text(), "what came stays"
+
+
+def test_a_stream_that_ends_is_timed(page: Page, tmp_path: Path) -> None:
+    write_toy_decoder(tmp_path / "writer")
+    predictor = Predictor.load(tmp_path / "writer", threads=1)
+    with live(create_app({predictor.manifest.name: predictor}, Settings(artifact_dir=tmp_path))) as url:
+        page.goto(url)
+        page.get_by_label("Prompt").fill("an editor")
+        page.get_by_label("New tokens, at most").fill("6")
+        assert '"stream":true' in page.locator("#call").inner_text()
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector(DONE)
+        assert re.search(r"\d tokens? written", page.locator("#latency").inner_text())
+        assert "First token" in page.locator("#latency").inner_text()
+        streamed = page.locator("#result .prose").inner_text()
+        page.get_by_label("Show it as it is written").uncheck()
+        assert "stream" not in page.locator("#call").inner_text()
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#latency")).to_contain_text("Inference")
+        assert page.locator("#result .prose").inner_text() == streamed

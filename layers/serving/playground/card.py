@@ -11,6 +11,7 @@ from layers.artifact import Manifest, Variant, Verdict
 from layers.errors import ArtifactError
 from layers.runtime.cpu import instruction_set
 from layers.runtime.predictor import Predictor
+from layers.runtime.tasks import TASKS
 
 MAX_EXAMPLES = 5
 # What golden inputs are for: the model's own task. Other tasks have examples of their own.
@@ -31,7 +32,7 @@ def describe(predictor: Predictor) -> dict[str, Any]:
         "card": card(predictor),
         "verdict": verdict(variant.verdict, variant),
         "examples": {task: examples(task, manifest, mask) for task in predictor.tasks},
-        "streams": [],
+        "streams": [task for task in predictor.tasks if TASKS[task].stream is not None],
     }
 
 

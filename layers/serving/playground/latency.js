@@ -19,6 +19,18 @@ function showTimes(headers, elapsed) {
     ...(headers.has("x-cold-start") ? [" ", make("span", { class: "tag" }, `cold start ${milliseconds(header("x-init-time"))}`)] : []));
   byId("latency").hidden = !measured;
   if (!measured) return;
+  drawStages(stages, tokenWords(headers));
+}
+
+// Of a stream the browser's clock knows most: its headers come before there is anything to tell.
+function showStreamTimes(untilFirst, rest, count) {
+  const speed = rest > 0 && count > 1 ? `, ${Math.round((1000 * (count - 1)) / rest).toLocaleString("en")} a second after the first` : "";
+  byId("status").replaceChildren(milliseconds(untilFirst + rest));
+  byId("latency").hidden = false;
+  drawStages([["First token", untilFirst], ["The rest", rest]], `${plural(count, "token")} written${speed}.`);
+}
+
+function drawStages(stages, words) {
   const bar = make("div", { class: "stages", "aria-hidden": "true" });
   stages.forEach(([, value], place) => {
     const part = make("span", { class: `stage-${place + 1}` });
@@ -26,7 +38,7 @@ function showTimes(headers, elapsed) {
     bar.append(part);
   });
   const legend = stages.map(([name, value], place) => make("li", {}, make("span", { class: `dot stage-${place + 1}`, "aria-hidden": "true" }), `${name} `, make("b", {}, milliseconds(value))));
-  byId("latency").replaceChildren(bar, make("ul", { class: "legend" }, ...legend), make("p", { class: "note" }, tokenWords(headers)));
+  byId("latency").replaceChildren(bar, make("ul", { class: "legend" }, ...legend), make("p", { class: "note" }, words));
 }
 
 function tokenWords(headers) {

@@ -52,7 +52,7 @@ function drawOption(option) {
   if (option.kind === "check") return make("label", { class: "check" }, make("input", { type: "checkbox", id, checked: option.value }), option.label);
   const input = option.kind === "select"
     ? make("select", { id }, ...option.choices.map((choice) => make("option", { selected: choice === option.value }, choice)))
-    : make("input", { id, type: option.kind, min: option.min, max: option.max, step: option.step, value: option.value, autocomplete: "off" });
+    : make("input", { id, type: option.kind, min: option.min, max: option.max, step: option.step, value: option.value, placeholder: option.blank, autocomplete: "off" });
   return make("div", {}, make("label", { for: id }, option.label), input);
 }
 
@@ -76,7 +76,7 @@ function request() {
   const values = Object.fromEntries(form.fields.map(({ name }) => [name, byId(`field-${name}`).value]));
   const body = form.body(values);
   const parameters = { ...body.parameters };
-  for (const option of form.options) {
+  for (const option of form.options.filter((option) => option !== STREAM)) {
     const input = byId(`option-${option.name}`);
     if (option.kind === "check") {
       if (input.checked !== Boolean(option.value)) parameters[option.name] = input.checked;
@@ -86,16 +86,13 @@ function request() {
   }
   const extra = byId("extra").value.trim();
   if (extra) Object.assign(parameters, parsed(extra, "More parameters"));
-  if (form.path) Object.assign(body, parameters);
-  else if (Object.keys(parameters).length) body.parameters = parameters;
-  if (streams()) body.stream = true;
+  if (Object.keys(parameters).length) body.parameters = parameters;
+  // Several beams are only compared when all have ended.
+  if (model.streams.includes(task) && byId("option-stream")?.checked && !(parameters.num_beams > 1)) body.stream = true;
   return body;
 }
 
-const streams = () => Boolean(model.streams?.includes(task));
-
 function address() {
-  if (taskForm().path && DATA.alone.includes(task)) return BASE + taskForm().path;
   const own = task === model.task;
   if (own && DATA.models.length === 1) return BASE;
   return `${BASE}models/${encodeURIComponent(model.name)}${own ? "" : `/pipeline/${task}`}`;
@@ -104,7 +101,8 @@ function address() {
 function showCall() {
   let text;
   try {
-    text = (language === "curl" ? curlCall : pythonCall)(address(), request(), streams());
+    const body = request();
+    text = (language === "curl" ? curlCall : pythonCall)(address(), body, Boolean(body.stream));
   } catch (error) {
     text = error.message;
   }
@@ -123,7 +121,7 @@ async function submit() {
     const headers = { "content-type": "application/json", "x-use-cache": String(byId("use-cache").checked) };
     const response = await fetch(address(), { method: "POST", headers, body: JSON.stringify(body), signal: stop.signal });
     const streamed = response.headers.get("content-type")?.startsWith("text/event-stream");
-    const answer = streamed ? await readStream(response, body) : await response.text();
+    const answer = streamed ? await readStream(response, body, began) : await response.text();
     showAnswer(response, answer, body, performance.now() - began, streamed);
   } catch (error) {
     if (error.name === "AbortError") {
@@ -152,7 +150,7 @@ function showAnswer(response, answer, body, elapsed, streamed) {
   if (!streamed) byId("result").replaceChildren(...taskForm().show(content, body, model).filter(Boolean));
   byId("raw").hidden = false;
   byId("raw-text").textContent = JSON.stringify(content, null, 1);
-  showTimes(response.headers, elapsed);
+  if (!streamed) showTimes(response.headers, elapsed);
 }
 
 function showRefusal(response, content) {
@@ -170,13 +168,15 @@ function showFailure(title, words) {
 }
 
 // Server-sent events, one token each: the text grows as they come. Gives the events.
-async function readStream(response, body) {
+async function readStream(response, body, began) {
   const text = make("span");
-  const given = make("span", { class: "given" }, body.inputs);
+  const repeats = task === "text-generation" && body.parameters?.return_full_text !== false;
+  const given = make("span", { class: "given" }, repeats ? body.inputs : "");
   byId("result").replaceChildren(make("p", { class: "prose", dir: "auto" }, given, text, make("span", { class: "caret", "aria-hidden": "true" })));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const events = [];
   let waiting = "";
+  let first = 0;
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
     const complete = (waiting + part.value).split("\n");
     waiting = complete.pop();
@@ -184,13 +184,13 @@ async function readStream(response, body) {
       if (!line.startsWith("data:") || line.includes("[DONE]")) continue;
       const event = JSON.parse(line.slice(5));
       if (event.error) throw new Error(event.error);
+      first ||= performance.now();
       events.push(event);
       if (!event.token?.special) text.append(event.token?.text ?? "");
     }
   }
   byId("result").querySelector(".caret")?.remove();
-  const end = events.at(-1)?.details;
-  if (end) byId("result").append(make("p", { class: "note" }, `${plural(end.generated_tokens, "token")} written, ended by ${end.finish_reason.replace("_", " ")}.`));
+  showStreamTimes(first - began, performance.now() - first, events.length);
   return events;
 }
 

@@ -22,21 +22,18 @@ from layers.runtime.predictor import Predictor
 from layers.serving.playground.card import describe
 
 SCRIPTS = ("dom", "results", "vectors", "tasks", "calls", "latency", "page")
-# Routes without a model's name in them, which answer for the only model that can.
-TASKS_WITH_A_ROUTE = ("rerank",)
 
 
 def playground(predictors: Mapping[str, Predictor]) -> Response:
     """The page for these models, the first one chosen."""
     style, script = read_part("page.css"), "\n".join(read_part(f"{name}.js") for name in SCRIPTS)
     models = [describe(predictor) for predictor in predictors.values()]
-    alone = [task for task in TASKS_WITH_A_ROUTE if sum(task in model["tasks"] for model in models) == 1]
     names = ", ".join(predictors)
     body = Template(read_part("page.html")).substitute(
         title=escape(f"{names} · Hundredfold" if names else "Hundredfold"),
         style=style,
         script=script,
-        data=embedded({"models": models, "alone": alone}),
+        data=embedded({"models": models}),
     )
     return Response(body, media_type="text/html", headers=_headers(style, script))
 

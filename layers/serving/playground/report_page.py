@@ -49,12 +49,16 @@ def _table(report: Report) -> str:
     threads = max((int(count) for variant in variants for count in variant["latency_ms"]), default=1)
     timed = {case for variant in variants for case in variant["latency_ms"].get(str(threads), {})}
     cases = sorted(timed, key=lambda case: (not case.isdigit(), int(case) if case.isdigit() else 0, case))
-    headings = ["Variant", "Size", "Metric", "Value", "Drop", "95% interval", "Allowed", "Examples"]
+    verdict = variants[0]["verdict"]
+    headings = ["Variant", "Size", verdict["metric"], "Drop", "95% interval"]
     headings += [f"{case} tokens, ms" if case.isdigit() else f"{case}, ms" for case in cases]
     head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in [*headings, "Verdict"])
     rows = "".join(_row(report, variant, str(threads), cases) for variant in variants)
-    caption = f"<p>Median milliseconds at {threads} thread{'s' if threads > 1 else ''}, one text.</p>" if cases else ""
-    return f'<table class="variants"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{caption}'
+    caption = f"{verdict['n']:,} examples; a drop of at most {verdict['max_drop']:.2%} was allowed."
+    if cases:
+        caption += f" Times are medians of one text at {threads} thread{'s' if threads > 1 else ''}."
+    caption = f"<caption>{escape(caption)}</caption>"
+    return f'<table class="variants">{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def _row(report: Report, variant: Report, threads: str, cases: Sequence[str]) -> str:
@@ -64,12 +68,9 @@ def _row(report: Report, variant: Report, threads: str, cases: Sequence[str]) ->
     cells = [
         variant["name"],
         megabytes(variant["bytes"]),
-        found["metric"],
         f"{found['value']:.4f}",
         f"{found['drop']:+.2%}",
         f"{low:+.2%} to {high:+.2%}",
-        f"{found['max_drop']:.2%}",
-        f"{found['n']:,}",
         *(f"{latencies[case]:.2f}" if case in latencies else "" for case in cases),
     ]
     serving = ' class="serving"' if variant["name"] == report["serving"] else ""

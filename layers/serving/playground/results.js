@@ -99,7 +99,7 @@ function showFillings(answer, request, model) {
 }
 
 function showRanking(answer, request) {
-  const texts = request.texts ?? request.inputs?.texts ?? [];
+  const { texts } = request.inputs;
   const within = answer.every(({ score }) => score >= 0 && score <= 1);
   const top = Math.max(...answer.map(({ score }) => Math.abs(score)), 1e-9);
   const show = (score) => score.toFixed(3);

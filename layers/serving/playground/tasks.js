@@ -26,12 +26,14 @@ function severalTexts() {
 
 const RANKED = {
   fields: [{ name: "query", label: "Query", rows: 1 }, { name: "texts", label: "Texts to rank, one a line", rows: 5 }],
-  body: (values) => ({ query: values.query, texts: lines(values.texts) }),
-  read: ({ query, texts }) => ({ query, texts: asLines(texts) }),
-  options: [], show: showRanking, path: "rerank",
+  body: (values) => ({ inputs: { query: values.query, texts: lines(values.texts) } }),
+  read: ({ inputs }) => ({ query: inputs.query, texts: asLines(inputs.texts) }),
+  options: [], show: showRanking,
 };
 
-const WRITER = { ...oneText({ name: "text", label: "Text to read", rows: 6 }), options: [{ ...NEW_TOKENS, value: 60 }, BEAMS], show: showTexts };
+// Not a parameter of the task, but how its answer is sent.
+const STREAM = { name: "stream", label: "Show it as it is written", kind: "check", value: true };
+const WRITER = { ...oneText({ name: "text", label: "Text to read", rows: 6 }), options: [{ ...NEW_TOKENS, value: 60 }, BEAMS, STREAM], show: showTexts };
 
 const TASKS = {
   "text-classification": { ...oneText(), options: [TOP_K], show: showLabels },
@@ -64,7 +66,7 @@ const TASKS = {
   },
   "text-generation": {
     ...oneText({ name: "text", label: "Prompt", rows: 4 }), show: showTexts,
-    options: [NEW_TOKENS, { name: "temperature", label: "Temperature (blank: likeliest)", kind: "number", min: 0.01, step: "any" }, { name: "seed", label: "Seed", kind: "number", min: 0 }],
+    options: [NEW_TOKENS, { name: "temperature", label: "Temperature", kind: "number", min: 0.01, step: "any", blank: "none: likeliest" }, { name: "seed", label: "Seed", kind: "number", min: 0, blank: "random" }, STREAM],
   },
   "text2text-generation": WRITER,
   summarization: WRITER,
