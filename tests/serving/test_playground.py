@@ -79,7 +79,7 @@ def test_no_text_of_a_model_becomes_markup(artifacts: dict[str, Toy]) -> None:
     page = bytes(playground({"toy": with_golden(artifacts["toy"], hostile)}).body).decode()
     assert "<script>alert(1)" not in page
     assert page.count("<script") == 2
-    assert data_of(page)["models"][0]["examples"]["text-classification"] == [{"inputs": hostile}]
+    assert data_of(page)["models"][0]["examples"]["text-classification"][0]["inputs"] == hostile
 
 
 def test_what_is_embedded_comes_back() -> None:
@@ -112,7 +112,7 @@ def test_what_was_lost_is_told_with_its_interval(predictors: dict[str, Predictor
 
 def test_goldens_are_the_examples_where_there_are_some(artifacts: dict[str, Toy]) -> None:
     manifest = with_golden(artifacts["toy"], "an editor").manifest
-    assert examples("text-classification", manifest, None) == [{"inputs": "an editor"}]
+    assert examples("text-classification", manifest, None) == [{"inputs": "an editor", "parameters": {}}]
     assert examples("rerank", manifest, None)[0]["inputs"]["query"]
 
 

@@ -21,7 +21,7 @@ MAX_EXAMPLE_CHARACTERS = 2000
 def describe(predictor: Predictor) -> dict[str, Any]:
     """Everything the page's script needs to know of a model, as JSON can carry it."""
     manifest, variant = predictor.manifest, predictor.engine.variant
-    mask = None
+    mask = mask_token(predictor)
     return {
         "name": manifest.name,
         "task": manifest.task,
@@ -34,6 +34,14 @@ def describe(predictor: Predictor) -> dict[str, Any]:
         "examples": {task: examples(task, manifest, mask) for task in predictor.tasks},
         "streams": [task for task in predictor.tasks if TASKS[task].stream is not None],
     }
+
+
+def mask_token(predictor: Predictor) -> str | None:
+    """What stands for a word to guess, of a model that guesses."""
+    mask = predictor.manifest.tokenizer.mask_token_id
+    if "fill-mask" not in predictor.tasks or mask is None:
+        return None
+    return predictor.engine.tokenizer.vocabulary.token(mask)
 
 
 def card(predictor: Predictor) -> list[tuple[str, str]]:
@@ -79,7 +87,8 @@ def verdict(found: Verdict, variant: Variant) -> list[tuple[str, str]]:
 
 def examples(task: str, manifest: Manifest, mask: str | None) -> list[dict[str, Any]]:
     """Bodies to click: the manifest's goldens for its own task where it has them, else what suits the task."""
-    goldens = [{"inputs": golden.inputs} for golden in manifest.goldens] if task == manifest.task else []
+    own = manifest.goldens if task == manifest.task else ()
+    goldens = [{"inputs": golden.inputs, "parameters": dict(golden.parameters)} for golden in own]
     short = [body for body in goldens if len(json.dumps(body)) <= MAX_EXAMPLE_CHARACTERS]
     if short:
         return short[:MAX_EXAMPLES]

@@ -14,9 +14,10 @@ function bars(entries, { even = false, show = percent } = {}) {
 function parts(texts, answers, draw) {
   if (answers.length === 1) return [draw(answers[0], 0)];
   return answers.map((answer, place) =>
-    make("div", { class: "part" }, make("p", { class: "part-title", dir: "auto" }, shortened(String(texts[place] ?? place + 1), 90)), draw(answer, place)));
+    make("div", { class: "part" }, make("p", { class: "part-title", dir: "auto" }, shortened(titleOf(texts[place], place), 90)), draw(answer, place)));
 }
 
+const titleOf = (text, place) => (typeof text === "string" ? text : text?.text ?? String(place + 1));
 const listOf = (value) => (Array.isArray(value) ? value : [value]);
 
 function showLabels(answer, request) {

@@ -36,7 +36,12 @@ const STREAM = { name: "stream", label: "Show it as it is written", kind: "check
 const WRITER = { ...oneText({ name: "text", label: "Text to read", rows: 6 }), options: [{ ...NEW_TOKENS, value: 60 }, BEAMS, STREAM], show: showTexts };
 
 const TASKS = {
-  "text-classification": { ...oneText(), options: [TOP_K], show: showLabels },
+  "text-classification": {
+    fields: [TEXT, { name: "pair", label: "Second text, for models that read two", rows: 1 }],
+    body: ({ text, pair }) => ({ inputs: pair ? { text, text_pair: pair } : text }),
+    read: ({ inputs }) => (inputs.text === undefined ? { text: asLines(inputs), pair: "" } : { text: inputs.text, pair: inputs.text_pair }),
+    options: [TOP_K], show: showLabels,
+  },
   "token-classification": {
     ...oneText(), show: showEntities,
     options: [{ name: "aggregation_strategy", label: "Join tokens", kind: "select", choices: AGGREGATIONS, value: "simple" }],
