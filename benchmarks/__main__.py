@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.page import render
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("encoders", "generators", "operators", "events", "cold_start")
+PARTS = ("encoders", "generators", "operators", "events", "caches", "cold_start")
 # Run by name only: an emulator that pip does not install, root and control groups.
 ON_REQUEST = ("exactness", "memory_sizes")
 
