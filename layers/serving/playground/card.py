@@ -72,6 +72,8 @@ def card(predictor: Predictor) -> list[tuple[str, str]]:
 
 def verdict(found: Verdict, variant: Variant) -> list[tuple[str, str]]:
     """The gate's finding as figures with words: the metric, and what was lost of it."""
+    if found.n == 0:
+        return [("not judged", "no gate was held"), (variant.precision, "precision")]
     if variant.precision == "fp32":
         return [(_figure(found.value), f"{found.metric} on {found.n:,} examples"), ("none", "lost: this is fp32")]
     low, high = found.interval
