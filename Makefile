@@ -62,7 +62,7 @@ format: $(VENV)/.installed-test
 
 # Longer than the tests' share of it: more bodies, and more requests over which memory must not grow.
 fuzz: $(VENV)/.installed-test
-	HUNDREDFOLD_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --quiet tests/serving/test_fuzz.py tests/serving/test_schema_fuzz.py tests/serving/test_memory.py
+	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest --quiet tests/serving/test_fuzz.py tests/serving/test_schema_fuzz.py tests/serving/test_memory.py
 
 screenshots: $(VENV)/.installed-test
 	$(BIN)/python build_artifacts.py debian-sections debian-writer debian-summarizer

@@ -23,6 +23,8 @@ SAMPLING = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "typical_p": 1.0, "min
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
+# Scores are float32: divided by less than this, or multiplied by more, they become infinite.
+Factor = Annotated[float, Field(ge=1e-30, le=1e30)]
 
 
 class DecodingParameters(StrictParameters):
@@ -34,12 +36,12 @@ class DecodingParameters(StrictParameters):
     min_length: Count | None = None
     do_sample: bool | None = None
     seed: Count | None = None
-    temperature: Annotated[float, Field(gt=0)] | None = None
+    temperature: Factor | None = None
     top_k: Count | None = None
     top_p: Share | None = None
     typical_p: Share | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+    repetition_penalty: Factor | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     no_repeat_ngram_size: Count | None = None
@@ -47,7 +49,7 @@ class DecodingParameters(StrictParameters):
     stop: list[Annotated[str, Field(min_length=1)]] | None = None
     num_beams: Annotated[int, Field(ge=1, le=MAX_BEAMS)] | None = None
     num_return_sequences: Annotated[int, Field(ge=1, le=MAX_BEAMS)] | None = None
-    length_penalty: float | None = None
+    length_penalty: Annotated[float, Field(ge=-10, le=10)] | None = None
     early_stopping: bool | Literal["never"] | None = None
 
     def options(
