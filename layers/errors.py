@@ -28,12 +28,18 @@ class ArtifactError(HundredfoldError):
 
 
 class InputError(HundredfoldError):
-    """A request cannot be answered as it stands; the caller can change it. `status` is its HTTP status."""
+    """A request cannot be answered as it stands; the caller can change it. `status` is its HTTP status.
 
-    def __init__(self, message: str, *, status: int = 422, error_type: str = "validation") -> None:
+    `parameter` is the one that is wrong, where it is one.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 422, error_type: str = "validation", parameter: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.error_type = error_type
+        self.parameter = parameter
 
 
 class ModelOutputError(HundredfoldError):

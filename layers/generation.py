@@ -88,6 +88,7 @@ class Generation(Record):
     encoder's limit for encoder-decoders. `position_independent` is true when a token's key and value do not depend on
     how its prompt was cut into runs, which prefix reuse needs. `prefixes` maps a language code to the token ids that
     start the source (`source:CODE`) or the target (`target:CODE`) of a multilingual translator.
+    `special_tokens` are the tokenizer's by name (`bos_token`, ...), as chat templates know them.
     """
 
     kind: Literal["decoder", "encoder-decoder"]
@@ -100,6 +101,7 @@ class Generation(Record):
     pad_token_id: int | None = None
     decoder_start_token_id: int | None = None
     special_token_ids: tuple[int, ...] = ()
+    special_tokens: dict[str, str] = Field(default_factory=dict)
     chat_template: str | None = None
     prefixes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     task_prefixes: dict[str, str] = Field(default_factory=dict)

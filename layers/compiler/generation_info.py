@@ -35,6 +35,7 @@ def describe_generation(recipe: GenerativeRecipe, tokenizer: Any, tokenizer_max_
         if paired
         else None,
         special_token_ids=tuple(sorted(set(_special(tokenizer)))),
+        special_tokens={name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)},
         chat_template=_chat_template(tokenizer),
         prefixes=dict(language_prefixes(tokenizer)),
         task_prefixes={

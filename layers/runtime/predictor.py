@@ -13,7 +13,7 @@ from layers.runtime.cache import CacheReport
 from layers.runtime.engine import Engine
 from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine, GenerationLoadOptions
 from layers.runtime.run import Prediction, Run, StreamEvent
-from layers.runtime.tasks import TASKS
+from layers.runtime.tasks import TASKS, UNLISTED
 from layers.runtime.tasks.task import Task
 from layers.runtime.warming import warm
 
@@ -99,6 +99,9 @@ class Predictor:
 
     def _task(self, name: str | None) -> Task:
         name = name or self.manifest.task
+        unlisted = UNLISTED.get(name)
+        if unlisted is not None and unlisted.served_by(self.manifest):
+            return unlisted
         if name not in self.tasks:
             raise InputError(
                 f"{self.manifest.name} answers {', '.join(self.tasks)}: got task {name!r}.",

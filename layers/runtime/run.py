@@ -154,6 +154,7 @@ class Run:
         truncation_direction: Direction = "right",
         strategy: Strategy = "longest_first",
         max_tokens: int | None = None,
+        add_special_tokens: bool = True,
     ) -> list[Encoding]:
         """Encode texts or pairs, in order. Raises InputError as `TextTokenizer.encode` does."""
         started = perf_counter()
@@ -165,6 +166,7 @@ class Run:
                 truncation_direction=truncation_direction,
                 strategy=strategy,
                 max_tokens=max_tokens,
+                add_special_tokens=add_special_tokens,
             )
             for text, pair in texts
         ]
@@ -200,6 +202,22 @@ class Run:
         )
         self._count(parts, started)
         return parts
+
+    def tokens(self, text: str, *, add_special_tokens: bool = True) -> list[dict[str, Any]]:
+        """`TextTokenizer.tokens`, timed and counted."""
+        started = perf_counter()
+        tokens = self._engine.tokenizer.tokens(text, add_special_tokens=add_special_tokens)
+        self.count_tokens(len(tokens))
+        self._tokenization += perf_counter() - started
+        return tokens
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """`TextTokenizer.decode`, timed and counted."""
+        started = perf_counter()
+        self.count_tokens(len(ids))
+        text = self._engine.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+        self._tokenization += perf_counter() - started
+        return text
 
     def count_tokens(self, count: int) -> None:
         """Add to the tokens of the inputs. Raises InputError (422) for more than one request may carry."""

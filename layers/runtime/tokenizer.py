@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from tokenizers import Encoding as RustEncoding
@@ -40,7 +40,7 @@ class TextTokenizer:
     ) -> None:
         self._tokenizer = tokenizer
         self._lowercase = lowercase
-        self._cache: ByteBoundedCache[tuple[str, str | None, str, str, int | None], Encoding] = ByteBoundedCache(
+        self._cache: ByteBoundedCache[tuple[str, str | None, str, str, int | None, bool], Encoding] = ByteBoundedCache(
             cache_bytes
         )
         self.max_tokens = max_tokens
@@ -74,13 +74,14 @@ class TextTokenizer:
         truncation_direction: Direction = "right",
         strategy: Strategy = "longest_first",
         max_tokens: int | None = None,
+        add_special_tokens: bool = True,
     ) -> Encoding:
         """Encode a text, with `pair` as its second sequence, which may be empty.
 
         Raises InputError (422) for text that is not valid Unicode, and for text longer than the model
         when `truncate` is false or `strategy` cannot make it fit. `max_tokens` stands for the model's limit.
         """
-        key = (text, pair, truncation_direction, strategy, max_tokens)
+        key = (text, pair, truncation_direction, strategy, max_tokens, add_special_tokens)
         encoding = self._cache.get(key)
         if encoding is None:
             encoding = self.encode_uncached(
@@ -90,6 +91,7 @@ class TextTokenizer:
                 truncation_direction=truncation_direction,
                 strategy=strategy,
                 max_tokens=max_tokens,
+                add_special_tokens=add_special_tokens,
             )
             size = encoding.input_ids.nbytes + encoding.token_type_ids.nbytes + ENTRY_OVERHEAD_BYTES
             self._cache.put(key, encoding, size + sys.getsizeof(text) + sys.getsizeof(pair))
@@ -140,6 +142,34 @@ class TextTokenizer:
             whole, 0 if pair is None else 1, max_tokens or self.max_tokens, stride, shrink_stride=shrink_stride
         )
 
+    def tokens(self, text: str, *, add_special_tokens: bool = True) -> list[dict[str, Any]]:
+        """Every token as {"id", "text", "special", "start", "stop"}: its part of the text, in characters.
+
+        A special token has its name, and no place. Raises InputError as `encode`.
+        """
+        encoded = self._encoded(self._tokenizer.encode_batch, text, None, add_special_tokens)
+        text = text.lower() if self._lowercase else text
+        return [
+            {
+                "id": identifier,
+                "text": name if special else text[start:stop],
+                "special": bool(special),
+                "start": None if special else start,
+                "stop": None if special else stop,
+            }
+            for identifier, name, special, (start, stop) in zip(
+                encoded.ids, encoded.tokens, encoded.special_tokens_mask, encoded.offsets, strict=True
+            )
+        ]
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """The text of tokens. Raises InputError (422) for an id that the tokenizer does not have."""
+        for identifier in ids:
+            if not 0 <= identifier < 2**32 or self._tokenizer.id_to_token(identifier) is None:
+                raise InputError(f"ids: got {identifier}, which is no token of this model.", parameter="ids")
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens)
+        return text
+
     def detokenizer(self) -> Detokenizer:
         """For what is generated with this tokenizer's tokens."""
         return Detokenizer(self._tokenizer)
@@ -157,10 +187,11 @@ class TextTokenizer:
         truncation_direction: Direction = "right",
         strategy: Strategy = "longest_first",
         max_tokens: int | None = None,
+        add_special_tokens: bool = True,
     ) -> Encoding:
         """`encode` without the cache: for texts that will not come again, and outside of its counts."""
         # encode_batch_fast computes no offsets: 27 microseconds a sentence instead of 32.
-        encoded = self._encoded(self._tokenizer.encode_batch_fast, text, pair)
+        encoded = self._encoded(self._tokenizer.encode_batch_fast, text, pair, add_special_tokens)
         input_ids = np.array(encoded.ids, dtype=np.int64)
         token_type_ids = np.array(encoded.type_ids, dtype=np.int64)
         excess = len(input_ids) - (max_tokens or self.max_tokens)
@@ -177,7 +208,7 @@ class TextTokenizer:
 
     def _whole(self, text: str, pair: str | None) -> AlignedEncoding:
         """Every token of the text, through the cache."""
-        key = (text, pair, "whole", "", None)
+        key = (text, pair, "whole", "", None, True)
         found = self._cache.get(key)
         if isinstance(found, AlignedEncoding):
             return found
@@ -196,12 +227,16 @@ class TextTokenizer:
         return whole
 
     def _encoded(
-        self, encode_batch: Callable[[list[str | tuple[str, str]]], list[RustEncoding]], text: str, pair: str | None
+        self,
+        encode_batch: Callable[..., list[RustEncoding]],
+        text: str,
+        pair: str | None,
+        add_special_tokens: bool = True,
     ) -> RustEncoding:
         if self._lowercase:
             text, pair = text.lower(), None if pair is None else pair.lower()
         try:
-            [encoded] = encode_batch([text if pair is None else (text, pair)])
+            [encoded] = encode_batch([text if pair is None else (text, pair)], add_special_tokens=add_special_tokens)
         except (TypeError, UnicodeError) as error:
             raise InputError("text is not valid Unicode: it holds half of a surrogate pair. Remove it.") from error
         return encoded

@@ -11,10 +11,11 @@ from layers.runtime.settings import Settings
 from layers.serving.accept import wants_html
 from layers.serving.answering import Answering
 from layers.serving.answers import json_answer
-from layers.serving.failures import install_failures
 from layers.serving.hub_routes import hub_routes
 from layers.serving.metrics import Metrics, RequestCounts
 from layers.serving.models import Models
+from layers.serving.no_route import install_failures
+from layers.serving.openai_routes import openai_routes
 from layers.serving.operations_routes import operations_routes
 from layers.serving.response_cache import ResponseCaches
 from layers.serving.tei_routes import tei_routes
@@ -55,6 +56,8 @@ def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastA
         return json_answer(models.describe_all())
 
     app.include_router(operations_routes(models, metrics))
+    # Before the routes of models, whose names may hold slashes.
+    app.include_router(openai_routes(models, answering))
     app.include_router(hub_routes(models, answering))
     app.include_router(tei_routes(models, answering))
     app.include_router(tgi_routes(models, answering))

@@ -8,7 +8,7 @@ from fastapi import Request
 
 from layers.errors import InputError
 from layers.runtime.tasks.task import kind
-from layers.serving.task_body import TaskBody, parse_object, read_task_body
+from layers.serving.task_body import TaskBody, parse_object, read_flag, read_task_body
 
 
 async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
@@ -19,6 +19,11 @@ async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
 async def read_task(request: Request, max_bytes: int) -> TaskBody:
     """A request of the Inference API or of TEI, body and headers. Raises InputError as its parts."""
     return read_task_body(await read_json(request, max_bytes), request.headers.get("x-use-cache"))
+
+
+def allows_cache(request: Request) -> bool:
+    """What the header `x-use-cache` says. Raises InputError (422)."""
+    return read_flag("x-use-cache", request.headers.get("x-use-cache"))
 
 
 def take_stream(parameters: dict[str, Any]) -> tuple[bool, dict[str, Any]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from http import HTTPStatus
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
@@ -39,26 +38,17 @@ class GuardedRoute(APIRoute):
             except HTTPException:
                 raise
             except InputError as error:
-                return failure(error.status, str(error), error.error_type, RETRY if error.status == 429 else None)
+                return self.refused(error)
             except Exception:
                 logger.exception("%s %s failed", request.method, request.url.path)
-                return failure(500, FAILED, "internal")
+                return self.failed()
 
         return guarded
 
+    def refused(self, error: InputError) -> Response:
+        """What the caller can mend."""
+        return failure(error.status, str(error), error.error_type, RETRY if error.status == 429 else None)
 
-def install_failures(app: FastAPI) -> None:
-    """Unknown routes and wrong methods answer in the same shape."""
-    app.router.route_class = GuardedRoute
-    handler: Callable[[Request, Exception], Awaitable[Response]] = _no_route
-    app.add_exception_handler(HTTPException, handler)
-
-
-async def _no_route(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    explanations = {
-        404: (f"no route {request.method} {request.url.path}. GET / lists them.", "not_found"),
-        405: (f"{request.url.path} does not take {request.method}.", "method_not_allowed"),
-    }
-    fallback = (str(error.detail), HTTPStatus(error.status_code).name.lower())
-    return failure(error.status_code, *explanations.get(error.status_code, fallback), error.headers)
+    def failed(self) -> Response:
+        """Our fault."""
+        return failure(500, FAILED, "internal")

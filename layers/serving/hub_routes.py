@@ -34,26 +34,27 @@ def hub_routes(models: Models, answering: Answering) -> APIRouter:
         """Answer with the only model there is."""
         return await answer(request, models.only())
 
-    @router.post("/models/{name}", openapi_extra=TASK_REQUEST, response_class=Response)
+    # Names may hold slashes, so what stands behind a name comes before the name alone.
+    @router.post("/models/{name:path}/pipeline/{task}", openapi_extra=TASK_REQUEST, response_class=Response)
+    async def predict_task_with(request: Request, name: str, task: str) -> Response:
+        """Answer a task with the model of that name."""
+        return await answer(request, models.named(name, task), task)
+
+    @router.post("/models/{name:path}", openapi_extra=TASK_REQUEST, response_class=Response)
     async def predict_with(request: Request, name: str) -> Response:
         """Answer with the model of that name, its own task."""
         return await answer(request, models.named(name))
 
-    @router.post("/models/{name}/pipeline/{task}", openapi_extra=TASK_REQUEST, response_class=Response)
-    async def predict_task_with(request: Request, name: str, task: str) -> Response:
-        """Answer a task with the model of that name."""
-        return await answer(request, models.named(name), task)
-
-    @router.get("/models/{name}", response_class=Response)
-    @router.get("/models/{name}/info", response_class=Response)
-    async def info(name: str) -> Response:
-        """What the model is and what it takes."""
-        return json_answer(models.describe(models.named(name)))
-
-    @router.get("/models/{name}/health", response_class=Response)
+    @router.get("/models/{name:path}/health", response_class=Response)
     async def health(name: str) -> Response:
         """200 once the model is loaded, which it is before anything is served."""
         models.named(name)
         return json_answer({"status": "ok"})
+
+    @router.get("/models/{name:path}", response_class=Response)
+    @router.get("/models/{name:path}/info", response_class=Response)
+    async def info(name: str) -> Response:
+        """What the model is and what it takes."""
+        return json_answer(models.describe(models.named(name)))
 
     return router

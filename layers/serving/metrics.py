@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from layers.runtime.predictor import Predictor
 from layers.runtime.run import Prediction, StreamEvent
+from layers.runtime.tasks import UNLISTED
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -148,7 +149,7 @@ class RequestCounts:
         finally:
             _asked.reset(token)
             # The template of the path, which the router leaves here.
-            route = getattr(scope.get("route"), "path", NO_ROUTE)
+            route = getattr(scope.get("route"), "path_format", NO_ROUTE)
             self._metrics.answered(route, asked, status, perf_counter() - started)
 
 
@@ -158,4 +159,4 @@ _asked: ContextVar[Asked] = ContextVar("asked")
 
 def _task_of(predictor: Predictor, task: str | None) -> str:
     name = task or predictor.manifest.task
-    return name if name in predictor.tasks else ""
+    return name if name in predictor.tasks or name in UNLISTED else ""

@@ -12,6 +12,7 @@ from layers.runtime.engine import Engine
 from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine
 from layers.runtime.predictor import Predictor
 from layers.runtime.settings import Settings
+from layers.runtime.tasks.task import shown
 from layers.serving.release import RELEASE
 from layers.serving.response_cache import ResponseCaches
 
@@ -29,15 +30,28 @@ class Models:
         """Every model, by name."""
         return self._predictors
 
-    def named(self, name: str) -> Predictor:
-        """Raises InputError (404) for a name that is not served."""
-        if name not in self._predictors:
-            raise InputError(f"unknown model {name!r}: {self._served()}", status=404, error_type="unknown_model")
-        return self._predictors[name]
+    def named(self, name: str, task: str | None = None) -> Predictor:
+        """By its name in the catalogue, or that of its repository on the Hub ("org/name").
+
+        Models of one repository are told apart by the task. Raises InputError (404) for a name that is not served.
+        """
+        if name in self._predictors:
+            return self._predictors[name]
+        found = [model for model in self._predictors.values() if _repository(model) == name]
+        if len(found) > 1:
+            found = [model for model in found if task is not None and task in (*model.tasks, model.manifest.task)]
+        if len(found) != 1:
+            raise InputError(
+                f"unknown model {shown(name)}: {self._served()}",
+                status=404,
+                error_type="unknown_model",
+                parameter="model",
+            )
+        return found[0]
 
     def only(self, task: str | None = None) -> Predictor:
         """The one model (that answers `task`). Raises InputError (404) when there are more, or none does."""
-        able = [model for model in self._predictors.values() if task is None or task in model.tasks]
+        able = self._able(task)
         if len(able) == 1:
             return able[0]
         if not able:
@@ -47,6 +61,16 @@ class Models:
             status=404,
             error_type="unknown_model",
         )
+
+    def chosen(self, name: str | None, task: str) -> Predictor:
+        """For clients that always name a model: the only one that answers `task`, whatever they say; else theirs.
+
+        huggingface_hub says "dummy" where a URL is all it knows. Raises InputError (404).
+        """
+        return self.only(task) if name is None or len(self._able(task)) < 2 else self.named(name, task)
+
+    def _able(self, task: str | None) -> list[Predictor]:
+        return [model for model in self._predictors.values() if task is None or task in model.tasks]
 
     def describe_all(self) -> dict[str, Any]:
         """The only model's facts, or every model's by name."""
@@ -92,6 +116,10 @@ class Models:
 
     def _served(self) -> str:
         return f"Served here: {', '.join(f'{n} ({m.manifest.task})' for n, m in self._predictors.items())}."
+
+
+def _repository(predictor: Predictor) -> str:
+    return predictor.manifest.source.location.removeprefix("hf://")
 
 
 def _model_type(predictor: Predictor) -> dict[str, Any]:

@@ -32,10 +32,11 @@ def operations_routes(models: Models, metrics: Metrics) -> APIRouter:
         """How the build judged every variant: JSON, or tables for who accepts HTML."""
         return _report(request, models.served)
 
-    @router.get("/models/{name}/report", response_class=Response)
+    @router.get("/models/{name:path}/report", response_class=Response)
     async def report_of(request: Request, name: str) -> Response:
         """The same of one model."""
-        return _report(request, {name: models.named(name)})
+        predictor = models.named(name)
+        return _report(request, {predictor.manifest.name: predictor})
 
     return router
 

@@ -58,13 +58,13 @@ def read_task_body(content: dict[str, Any], use_cache_header: str | None = None)
     twice = at_root.keys() & (parameters or {}).keys()
     if twice:
         raise InputError(f"parameter {shown(min(twice))} is given twice: at the root and in parameters.")
-    use_cache = (options or {}).get("use_cache", _read_flag("x-use-cache", use_cache_header))
+    use_cache = (options or {}).get("use_cache", read_flag("x-use-cache", use_cache_header))
     if not isinstance(use_cache, bool):
         raise InputError(f"options.use_cache: got {kind(use_cache)}, expected a boolean.")
     return TaskBody(content["inputs"], {**at_root, **(parameters or {})}, use_cache)
 
 
-def _read_flag(name: str, value: str | None) -> bool:
+def read_flag(name: str, value: str | None) -> bool:
     """A header that is true unless it says otherwise."""
     flags = {"true": True, "1": True, "false": False, "0": False}
     flag = flags.get((value or "true").strip().lower())

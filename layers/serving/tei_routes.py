@@ -9,41 +9,106 @@ from fastapi import APIRouter, Request, Response
 
 from layers.errors import InputError
 from layers.runtime.run import Prediction
-from layers.runtime.tasks.task import kind
+from layers.runtime.tasks.task import kind, shown
 from layers.serving.answering import Answering, Question
-from layers.serving.bodies import read_task
+from layers.serving.bodies import allows_cache, read_json, read_task
 from layers.serving.failures import GuardedRoute
 from layers.serving.models import Models
-from layers.serving.schema import EMBED_REQUEST, PREDICT_REQUEST
+from layers.serving.tei_schema import (
+    DECODE_REQUEST,
+    EMBED_ALL_REQUEST,
+    EMBED_REQUEST,
+    PREDICT_REQUEST,
+    RERANK_REQUEST,
+    SIMILARITY_REQUEST,
+    TOKENIZE_REQUEST,
+)
+from layers.serving.token_inputs import as_texts
 
 Sequence = str | dict[str, Any]
 
 
 def tei_routes(models: Models, answering: Answering) -> APIRouter:
-    """POST /embed and /predict."""
+    """Each route is answered by the only model that can."""
     router = APIRouter(route_class=GuardedRoute)
+    _add_vectors(router, models, answering)
+    _add_scores(router, models, answering)
+    _add_tokens(router, models, answering)
+    return router
+
+
+def _add_vectors(router: APIRouter, models: Models, answering: Answering) -> None:
+    """POST /embed, /embed_all and /similarity."""
+
+    async def of_texts(request: Request, task: str, able: str) -> Response:
+        started = perf_counter()
+        body = await read_task(request, models.settings.max_body_bytes)
+        model = models.only(able)
+        inputs = as_texts(model, body.inputs, models.settings.max_batch_size)
+        return await answering.answer(Question(model, inputs, body.parameters, task, body.use_cache, started))
 
     @router.post("/embed", openapi_extra=EMBED_REQUEST, response_class=Response)
     async def embed(request: Request) -> Response:
         """One pooled vector a text, unit length unless `normalize` is false."""
-        started = perf_counter()
-        body = await read_task(request, models.settings.max_body_bytes)
-        model = models.only("embed")
-        return await answering.answer(Question(model, body.inputs, body.parameters, "embed", body.use_cache, started))
+        return await of_texts(request, "embed", "embed")
+
+    @router.post("/embed_all", openapi_extra=EMBED_ALL_REQUEST, response_class=Response)
+    async def embed_all(request: Request) -> Response:
+        """One vector a token of every text."""
+        return await of_texts(request, "embed_all", "embed")
+
+    @router.post("/similarity", openapi_extra=SIMILARITY_REQUEST, response_class=Response)
+    async def similarity(request: Request) -> Response:
+        """One cosine a sentence."""
+        return await of_texts(request, "sentence-similarity", "sentence-similarity")
+
+
+def _add_scores(router: APIRouter, models: Models, answering: Answering) -> None:
+    """POST /predict and /rerank."""
+    max_bytes = models.settings.max_body_bytes
 
     @router.post("/predict", openapi_extra=PREDICT_REQUEST, response_class=Response)
     async def predict(request: Request) -> Response:
         """Every label with its score, best first: a list for a text or a pair, a list of lists for several."""
         started = perf_counter()
-        body = await read_task(request, models.settings.max_body_bytes)
+        body = await read_task(request, max_bytes)
         inputs, is_batch = _read_sequences(body.inputs)
         model, parameters = models.only("text-classification"), _as_classification(body.parameters)
-        return await answering.answer(
-            Question(model, inputs, parameters, "text-classification", body.use_cache, started),
-            None if is_batch else _only_value,
-        )
+        question = Question(model, inputs, parameters, "text-classification", body.use_cache, started)
+        return await answering.answer(question, None if is_batch else _only_value)
 
-    return router
+    @router.post("/rerank", openapi_extra=RERANK_REQUEST, response_class=Response)
+    async def rerank(request: Request) -> Response:
+        """Every text's index with its score, best first."""
+        started = perf_counter()
+        content = await read_json(request, max_bytes)
+        inputs = {name: content.pop(name) for name in ("query", "texts") if name in content}
+        question = Question(models.only("rerank"), inputs, content, "rerank", allows_cache(request), started)
+        return await answering.answer(question)
+
+
+def _add_tokens(router: APIRouter, models: Models, answering: Answering) -> None:
+    """POST /tokenize and /decode."""
+    max_bytes = models.settings.max_body_bytes
+
+    @router.post("/tokenize", openapi_extra=TOKENIZE_REQUEST, response_class=Response)
+    async def tokenize(request: Request) -> Response:
+        """Every text's tokens, with their places in it."""
+        started = perf_counter()
+        body = await read_task(request, max_bytes)
+        question = Question(models.only(), body.inputs, body.parameters, "tokenize", use_cache=False, started=started)
+        return await answering.answer(question)
+
+    @router.post("/decode", openapi_extra=DECODE_REQUEST, response_class=Response)
+    async def decode(request: Request) -> Response:
+        """The texts of token ids."""
+        started = perf_counter()
+        content = await read_json(request, max_bytes)
+        if "ids" not in content:
+            raise InputError(f"body: got the keys {shown(list(content))}, expected ids.")
+        ids = content.pop("ids")
+        question = Question(models.only(), ids, content, "decode", use_cache=False, started=started)
+        return await answering.answer(question)
 
 
 def _only_value(prediction: Prediction) -> Any:

@@ -117,7 +117,7 @@ def test_a_defect_is_500_without_internals(
     assert "secret detail" in caplog.text
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/embed/", "/models", "/models/toy/pipeline"])
+@pytest.mark.parametrize("path", ["/nothing", "/embed/", "/models"])
 def test_an_unknown_route_is_404(serve: Serve, path: str) -> None:
     assert check(serve("toy").post(path, json={"inputs": "a"}), 404)["error_type"] == "not_found"
 

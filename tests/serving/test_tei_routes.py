@@ -94,3 +94,61 @@ def test_the_schema_says_what_bodies_hold(serve: Serve) -> None:
     schema = paths["/embed"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["inputs"]
     assert "normalize" in schema["properties"]
+
+
+def test_embed_all_gives_every_token_its_vector(serve: Serve) -> None:
+    client = serve("encoder")
+    [vectors] = client.post("/embed_all", json={"inputs": "an editor"}).json()
+    assert [vectors] == client.post("/", json={"inputs": ["an editor"]}).json()
+    assert serve("toy").post("/embed_all", json={"inputs": "an editor"}).json()["error_type"] == "unknown_task"
+
+
+@pytest.mark.parametrize("path", ["/embed", "/embed_all"])
+def test_token_ids_stand_for_their_text(serve: Serve, path: str) -> None:
+    client = serve("encoder")
+    [tokens] = client.post("/tokenize", json={"inputs": "an editor"}).json()
+    ids = [token["id"] for token in tokens]
+    of_text = client.post(path, json={"inputs": "an editor"}).json()
+    for inputs in (ids, [ids], ids[1:-1]):
+        assert client.post(path, json={"inputs": inputs}).json() == of_text
+
+
+def test_similarity_is_one_cosine_a_sentence(serve: Serve) -> None:
+    body = {"inputs": {"source_sentence": "an editor", "sentences": ["an editor", "tools"]}, "parameters": {}}
+    similarity = serve("encoder").post("/similarity", json=body).json()
+    assert similarity[0] == pytest.approx(1)
+    assert len(similarity) == 2
+
+
+def test_tokens_there_and_back(serve: Serve) -> None:
+    client = serve("toy")
+    tokens = client.post("/tokenize", json={"inputs": ["an editor", "net"], "add_special_tokens": False}).json()
+    ids = [[token["id"] for token in several] for several in tokens]
+    assert client.post("/decode", json={"ids": ids}).json() == ["an editor", "net"]
+    assert client.post("/decode", json={"ids": ids[0]}).json() == ["an editor"]
+    assert client.post("/models/toy/pipeline/tokenize", json={"inputs": "net"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/decode", {}, "expected ids"),
+        ("/decode", {"ids": ["a"]}, "got a string among token ids"),
+        ("/decode", {"ids": [1], "skip": 1}, "unknown parameter 'skip'"),
+        ("/tokenize", {"inputs": "a", "add": 1}, "unknown parameter 'add'"),
+        ("/rerank", {"texts": ["a"]}, "no model here answers 'rerank'"),
+    ],
+)
+def test_what_tokens_and_ranks_are_not_made_of_is_refused(serve: Serve, path: str, body: Any, message: str) -> None:
+    assert message in serve("toy").post(path, json=body).json()["error"]
+
+
+def test_every_operation_of_the_schema_has_an_example_and_its_errors(serve: Serve) -> None:
+    paths = serve("toy").get("/openapi.json").json()["paths"]
+    posts = {path: methods["post"] for path, methods in paths.items() if "post" in methods}
+    assert {"/", "/embed", "/v1/completions", "/models/{name}/v1/chat/completions"} <= set(posts)
+    for operation in posts.values():
+        content = operation["requestBody"]["content"]["application/json"]
+        for example in content["examples"].values():
+            assert set(content["schema"]["required"]) <= set(example["value"]) <= set(content["schema"]["properties"])
+        assert {"200", "400", "404", "413", "429", "500"} <= set(operation["responses"])

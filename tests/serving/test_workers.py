@@ -16,7 +16,7 @@ from layers.runtime.run import Prediction, StreamEvent
 from layers.runtime.settings import Settings
 from layers.serving.application import create_app
 from tests.runtime.toy_artifact import Toy
-from tests.serving.live import served
+from tests.serving.live_server import live
 
 WAIT_SECONDS = 20
 
@@ -63,7 +63,7 @@ def start(gated: GatedPredictor, artifacts: dict[str, Toy]) -> Iterator[Start]:
 
     def begin(**settings: int) -> str:
         app = create_app({"toy": gated}, Settings(artifact_dir=artifacts["toy"].directory, **settings))  # type: ignore[arg-type]
-        contexts.append(served(app))
+        contexts.append(live(app))
         return contexts[-1].__enter__()
 
     yield begin

@@ -204,6 +204,11 @@ class GenerationEngine:
             )
         return min(room, self.limits.new_tokens or room)
 
+    def unasked_room(self, prompt: Prompt, rows: int = 1) -> int:
+        """`room`, but no more than every running request has memory for when all ask for as much."""
+        fitting = self._slots.tokens_within_share(rows) - len(prompt.tokens)
+        return max(1, min(self.room(prompt), fitting))
+
     def admit(self, prompt: Prompt, options: DecodingOptions, rows: int = 1) -> None:
         """Raises InputError (422) for what a limit, the model or the memory for keys and values has no room for."""
         room = self.room(prompt)

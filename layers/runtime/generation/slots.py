@@ -115,6 +115,13 @@ class SlotPool:
         """How many rows of so many tokens one request can have."""
         return self._budget // self.needed(1, tokens)
 
+    def tokens_within_share(self, rows: int) -> int:
+        """How many tokens so many rows of a request can have while every slot has as many."""
+        tokens = FIRST_CAPACITY
+        while tokens < self._max_tokens and self.needed(rows * self._max_slots, 2 * tokens) <= self._budget:
+            tokens *= 2
+        return min(tokens, self._max_tokens)
+
     def admit(self, rows: int, tokens: int) -> None:
         """Raises InputError (422) for a request that would not fit if it were alone."""
         needed = self.needed(rows, tokens)

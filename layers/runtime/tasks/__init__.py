@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from layers.runtime.tasks import (
+    chat,
+    completion,
+    embed_all,
     embedding,
     feature_extraction,
     fill_mask,
@@ -14,6 +17,7 @@ from layers.runtime.tasks import (
     text_classification,
     text_generation,
     token_classification,
+    tokens,
     translation,
     zero_shot_classification,
 )
@@ -33,4 +37,13 @@ TASKS: dict[str, Task] = {
     "text2text-generation": text2text_generation.TASK,
     "summarization": summarization.TASK,
     "translation": translation.TASK,
+}
+
+# Answered at routes of their own, and not named among what a model can do.
+UNLISTED: dict[str, Task] = {
+    "completion": completion.TASK,
+    "chat": chat.TASK,
+    "embed_all": embed_all.TASK,
+    "tokenize": tokens.TOKENIZE,
+    "decode": tokens.DECODE,
 }

@@ -45,7 +45,9 @@ class StrictParameters(BaseModel):
         try:
             return cls.model_validate(dict(parameters))
         except ValidationError as error:
-            raise InputError("; ".join(cls._explain(item) for item in error.errors())) from error
+            problems = error.errors()
+            name = str(problems[0]["loc"][0]) if problems[0]["loc"] else None
+            raise InputError("; ".join(cls._explain(item) for item in problems), parameter=name) from error
 
     @classmethod
     def _explain(cls, item: Any) -> str:

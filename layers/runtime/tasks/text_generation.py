@@ -46,7 +46,7 @@ def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> list[Any]:
     wanted = TextGenerationParameters.read(parameters)
     texts, is_list = read_texts(inputs)
     run.admit(len(texts))
-    prompts = _prompts(run, texts, wanted)
+    prompts = read_prompts(run, texts, kept_tokens=wanted.truncate)
     options = [_options(run, prompt, wanted) for prompt in prompts]
     if wanted.decoder_input_details and not wanted.details:
         raise InputError("parameter 'decoder_input_details': got true without details: true, which carries it.")
@@ -73,7 +73,7 @@ def stream(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Generator[St
         raise InputError(f"inputs: got {kind(inputs)} with stream, expected a string.")
     if (wanted.best_of or 1) > 1 or (wanted.num_return_sequences or 1) > 1:
         raise InputError("best_of and num_return_sequences: got more than 1 with stream, expected 1.")
-    [prompt] = _prompts(run, [inputs], wanted)
+    [prompt] = read_prompts(run, [inputs], kept_tokens=wanted.truncate)
     options = replace(_options(run, prompt, wanted), logprobs=True)
     return run.stream(prompt, [options], inputs if wanted.return_full_text else "")
 
@@ -83,9 +83,15 @@ def seeds(options: DecodingOptions, count: int) -> list[DecodingOptions]:
     return [replace(options, seed=options.seed + place) for place in range(count)]
 
 
-def _prompts(run: Run, texts: Sequence[str], wanted: TextGenerationParameters) -> list[Prompt]:
+def read_prompts(
+    run: Run, texts: Sequence[str], *, kept_tokens: int | None = None, add_special_tokens: bool = True
+) -> list[Prompt]:
+    """Encode prompts, and begin an empty one. Nothing is cut, unless `kept_tokens` says how much of the end is kept."""
     encodings = run.encode(
-        [(text, None) for text in texts], truncation_direction="left", max_tokens=wanted.truncate or UNLIMITED
+        [(text, None) for text in texts],
+        truncation_direction="left",
+        max_tokens=kept_tokens or UNLIMITED,
+        add_special_tokens=add_special_tokens,
     )
     prompts: list[Prompt] = []
     for encoding in encodings:
