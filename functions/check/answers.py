@@ -29,12 +29,12 @@ def difference(expected: Any, answered: Any, tolerance: float, place: str = "ans
 def _of_lists(expected: list[Any], answered: list[Any], tolerance: float, place: str) -> str | None:
     wanted, given = _by_label(expected), _by_label(answered)
     if wanted is not None and given is not None:
-        # The last of the best few may give way to one that scores the same.
+        # The last of the best few may give way to one that scores the same; the best may not.
         shared = [label for label in wanted if label in given]
         missing = [label for label in wanted if label not in given]
-        lowest = min(wanted.values(), default=0.0)
+        lowest, highest = min(wanted.values()), max(wanted.values())
         for label in missing:
-            if wanted[label] - lowest > tolerance:
+            if wanted[label] == highest or wanted[label] - lowest > tolerance:
                 return f"{place}: no label {label!r}"
         return _first({label: wanted[label] for label in shared}, given, tolerance, place)
     if len(expected) != len(answered):
