@@ -65,6 +65,11 @@ def _deployment(
     if problems:
         return Deployment(name, (), None, tuple(problems))
     try:
-        return Deployment(name, tuple(members), size(members, stage, prices), ())
+        sized = size(members, stage, prices)
     except HundredfoldError as error:
         return Deployment(name, (), None, (str(error),))
+    if sized.endpoint is not None:
+        return Deployment(
+            name, (), None, (f"{name}: GPU endpoints are being built; deploy it with target = 'lambda'.",)
+        )
+    return Deployment(name, tuple(members), sized, ())

@@ -68,6 +68,7 @@ class _Wish:
 # Of what an instance can take at most, so that the next one is there in time.
 LOADED = 0.7
 MANY = 1_000_000
+MOST_MIB = 10240
 # A function that only forwards waits for the network: a quarter of a CPU is more than it uses.
 FORWARDING_MIB = 512
 
@@ -98,7 +99,12 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
     most_warm = max([warm, deploy.provisioned_max or 0, *(entry.maximum for entry in deploy.schedule)])
     function = FunctionSize(
         architecture="arm64" if architecture == "arm64" else "x86_64",
-        memory_mib=max(each.memory_mib or 0 for each in wishes),
+        # Models of a group are all loaded at start, so they need what each of them needs, together.
+        memory_mib=(
+            min(sum(each.memory_mib or 0 for each in wishes), MOST_MIB)
+            if deploy.memory_mib == "auto"
+            else deploy.memory_mib
+        ),
         concurrency=concurrency,
         warm_minimum=min(warm, concurrency),
         warm_maximum=min(most_warm, concurrency),

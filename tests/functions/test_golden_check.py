@@ -1,4 +1,4 @@
-"""The check of a new version: right answers pass, wrong ones and missing ones do not, and CloudFormation always hears."""
+"""The check of a new version: right answers pass, wrong and missing ones do not, and CloudFormation always hears."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from functions.check.answers import difference
 from functions.check.handler import respond
 from functions.check.questions import WrongAnswerError, check
 
-GOLDENS = {"m": [{"inputs": "a text", "parameters": {"top_k": 2}, "outputs": [[{"label": "a", "score": 0.75}]], "tolerance": 0.05}]}
+GOLDENS = {
+    "m": [
+        {
+            "inputs": "a text",
+            "parameters": {"top_k": 2},
+            "outputs": [[{"label": "a", "score": 0.75}]],
+            "tolerance": 0.05,
+        }
+    ]
+}
 
 
 class Version:
@@ -36,9 +45,7 @@ class Version:
 
 
 def ask(version: Version, seconds: float = 600) -> int:
-    return check(
-        version, "arn:version", {"m": "d"}, GOLDENS, remaining_seconds=lambda: seconds, sleep=lambda _: None
-    )
+    return check(version, "arn:version", {"m": "d"}, GOLDENS, remaining_seconds=lambda: seconds, sleep=lambda _: None)
 
 
 def test_the_goldens_are_asked_as_they_were_recorded() -> None:
@@ -100,7 +107,7 @@ def test_cloudformation_is_told_and_an_update_replaces_nothing() -> None:
     heard: list[dict[str, Any]] = []
 
     class Listener(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:  # noqa: N802  # the standard library's name
+        def do_PUT(self) -> None:
             heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
             self.send_response(200)
             self.end_headers()
