@@ -84,7 +84,7 @@ def _named(predictor: Predictor, name: str) -> Predictor:
     assert isinstance(engine, Engine)
     facts = json.loads(engine.manifest.model_dump_json())
     source = {**facts["source"], "location": f"{name} of the tests"}
-    engine.manifest = Manifest.model_validate({**facts, "name": name, "source": source, "digest": "none: not built"})
+    engine.manifest = Manifest.model_validate({**facts, "name": name, "source": source, "digest": "none"})
     return Predictor(engine)
 
 
@@ -104,7 +104,7 @@ def _take(browser: Browser, url: str, task: str, name: str, width: int = 1180, s
             page.keyboard.press("Control+Enter")
         page.wait_for_selector(DONE)
         page.wait_for_timeout(400)  # bars grow for a moment
-    page.screenshot(path=PICTURES / name, full_page=width > 400)
+    page.screenshot(path=PICTURES / name, full_page=True)
     context.close()
 
 

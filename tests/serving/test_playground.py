@@ -18,9 +18,9 @@ from layers.runtime.engine import Engine
 from layers.runtime.predictor import Predictor
 from layers.runtime.tasks import TASKS
 from layers.serving.accept import wants_html
-from layers.serving.playground.card import examples, verdict
+from layers.serving.playground.card import examples, reads_pairs, verdict
 from layers.serving.playground.page import embedded, playground
-from tests.runtime.toy_artifact import Toy
+from tests.runtime.toy_artifact import Toy, write_toy
 from tests.serving.conftest import Serve
 
 ROOT = Path(__file__).parents[2]
@@ -130,3 +130,11 @@ def test_every_file_of_the_page_is_packaged() -> None:
     patterns = packaged["layers.serving.playground"]
     for path in (ROOT / "layers/serving/playground").iterdir():
         assert path.suffix == ".py" or path.is_dir() or any(fnmatch(path.name, pattern) for pattern in patterns), path
+
+
+def test_a_second_text_is_asked_for_where_two_are_read(predictors: dict[str, Predictor], tmp_path: Path) -> None:
+    assert not reads_pairs(predictors["toy"])
+    assert not reads_pairs(predictors["sentences"])
+    ranker = Predictor.load(write_toy(tmp_path / "ranker", labels=("relevance",)).directory, threads=1)
+    assert "rerank" in ranker.tasks
+    assert reads_pairs(ranker)

@@ -29,11 +29,18 @@ def describe(predictor: Predictor) -> dict[str, Any]:
         "summary": f"{manifest.task}, {manifest.architecture} in {variant.precision}, on {predictor.engine.threads} "
         f"CPU thread{'s' if predictor.engine.threads > 1 else ''}",
         "mask_token": mask,
+        "pairs": reads_pairs(predictor),
         "card": card(predictor),
         "verdict": verdict(variant.verdict, variant),
         "examples": {task: examples(task, manifest, mask) for task in predictor.tasks},
         "streams": [task for task in predictor.tasks if TASKS[task].stream is not None],
     }
+
+
+def reads_pairs(predictor: Predictor) -> bool:
+    """Whether a classifier was trained on two texts at a time, as far as its other tasks and its goldens tell."""
+    golden_pairs = any(isinstance(golden.inputs, dict) for golden in predictor.manifest.goldens)
+    return golden_pairs or not {"rerank", "zero-shot-classification"}.isdisjoint(predictor.tasks)
 
 
 def mask_token(predictor: Predictor) -> str | None:

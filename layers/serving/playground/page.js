@@ -31,7 +31,9 @@ function choose(nextModel, nextTask) {
 
 function drawForm() {
   const form = taskForm();
-  byId("fields").replaceChildren(...form.fields.map((field) => make("div", {},
+  // Most classifiers read one text.
+  const fields = form.fields.filter((field) => model.pairs || !field.pairs);
+  byId("fields").replaceChildren(...fields.map((field) => make("div", {},
     make("label", { for: `field-${field.name}` }, field.label),
     make("textarea", { id: `field-${field.name}`, rows: field.rows, dir: "auto", spellcheck: "false" }),
     field.mask && model.mask_token ? make("p", { class: "note" }, "The word to guess is written ", make("code", {}, model.mask_token), ".") : null)));
@@ -73,7 +75,7 @@ function fill(example) {
 // The body that the form asks for. Raises an Error in words when a field is not what it should be.
 function request() {
   const form = taskForm();
-  const values = Object.fromEntries(form.fields.map(({ name }) => [name, byId(`field-${name}`).value]));
+  const values = Object.fromEntries(form.fields.map(({ name }) => [name, byId(`field-${name}`)?.value ?? ""]));
   const body = form.body(values);
   const parameters = { ...body.parameters };
   for (const option of form.options.filter((option) => option !== STREAM)) {

@@ -37,7 +37,7 @@ const WRITER = { ...oneText({ name: "text", label: "Text to read", rows: 6 }), o
 
 const TASKS = {
   "text-classification": {
-    fields: [TEXT, { name: "pair", label: "Second text, for models that read two", rows: 1 }],
+    fields: [TEXT, { name: "pair", label: "Second text", rows: 1, pairs: true }],
     body: ({ text, pair }) => ({ inputs: pair ? { text, text_pair: pair } : text }),
     read: ({ inputs }) => (inputs.text === undefined ? { text: asLines(inputs), pair: "" } : { text: inputs.text, pair: inputs.text_pair }),
     options: [TOP_K], show: showLabels,
