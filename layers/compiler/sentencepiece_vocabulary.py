@@ -13,6 +13,8 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, models, processors
 
+from layers.compiler.mark_order import with_marks_as_sentencepiece_reads_them
+
 UNIGRAM, BPE = 1, 2
 # SentencePiece's types of pieces that are cut from text: normal, and defined by the user.
 CUT_FROM_TEXT = (1, 4)
@@ -62,6 +64,8 @@ def _renumbered(
             return Tokenizer(models.Unigram(pieces, unk_id=vocabulary[unknown]))
 
     tokenizer: Tokenizer = Renumbering(SimpleNamespace(vocab_file=str(file))).converted()
+    if tokenizer.normalizer is not None:
+        tokenizer.normalizer = with_marks_as_sentencepiece_reads_them(tokenizer.normalizer)
     return tokenizer
 
 
