@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import builds, prefixes
+from benchmarks import memory as resident
+from benchmarks.tables import contest, header
+
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
@@ -32,9 +36,9 @@ def render(results: Path) -> None:
 
 def _encoders(measured: dict[str, Any]) -> str:
     cases = measured["cases"]
-    lines = ["## BERT-base, one text at a time", "", _contest(measured, "tokens")]
+    lines = ["## BERT-base, one text at a time", "", contest(measured, "tokens")]
     by_name = {standing["name"]: standing["results"] for standing in measured["standings"]}
-    lines += ["", f"`{OURS}` is this many times faster (ratio of medians):", "", _header("than", cases)]
+    lines += ["", f"`{OURS}` is this many times faster (ratio of medians):", "", header("than", cases)]
     for name in (BASELINE, "torch eager bf16", PEER, "OpenVINO + NNCF int8"):
         if by_name.get(name) and by_name.get(OURS):
             ratios = [by_name[name][case]["median_ms"] / by_name[OURS][case]["median_ms"] for case in cases]
@@ -49,7 +53,7 @@ def _encoders(measured: dict[str, Any]) -> str:
 
 
 def _generators(measured: dict[str, Any]) -> str:
-    lines = ["## Writing text, one prompt at a time", "", _contest(measured, "model, prompt tokens, new tokens, beams")]
+    lines = ["## Writing text, one prompt at a time", "", contest(measured, "model, prompt tokens, new tokens, beams")]
     figures = {s["name"]: _writing_figures(measured["cases"], s["results"]) for s in measured["standings"]}
     ours = figures.get(OURS, {})
     titles = list(dict.fromkeys(title for one in figures.values() for title in one))
@@ -58,11 +62,11 @@ def _generators(measured: dict[str, Any]) -> str:
         "Milliseconds from those medians: a prompt is the call for one token; a token is what the longer call took "
         "beyond it, divided by the further tokens.",
         "",
-        _header("", titles),
+        header("", titles),
     ]
     for name, one in figures.items():
         lines.append(f"| {name} | " + " | ".join(f"{one[t]:.2f}" if t in one else "" for t in titles) + " |")
-    lines += ["", f"`{OURS}` is this many times faster:", "", _header("than", titles)]
+    lines += ["", f"`{OURS}` is this many times faster:", "", header("than", titles)]
     for name, one in figures.items():
         if one and name != OURS:
             cells = [f"{one[t] / ours[t]:.2f}" if t in one and ours.get(t, 0) > 0 else "" for t in titles]
@@ -116,7 +120,7 @@ def _operators(measured: dict[str, Any]) -> str:
         "Linear layers are 768 to 3,072; norms are 768 wide. `SkipLayerNormalization` and s8 activations are what the "
         "graph avoids."
     )
-    return "\n".join(["## Operators", "", text, "", _contest(measured, "rows")])
+    return "\n".join(["## Operators", "", text, "", contest(measured, "rows")])
 
 
 def _events(measured: dict[str, Any]) -> str:
@@ -182,7 +186,7 @@ def _memory_sizes(measured: dict[str, Any]) -> str:
         "Lambda's share, one text after the other. Beside it, what the planner makes of medians measured without a "
         "quota in the same run; [planner.md](planner.md#latency) explains the scaling. Milliseconds.",
         "",
-        _header("model, tokens, MiB (threads)", ["mean", "planned", "p95", "planned", "median"]),
+        header("model, tokens, MiB (threads)", ["mean", "planned", "p95", "planned", "median"]),
     ]
     for model, cases in measured.items():
         for tokens, case in cases.items():
@@ -198,29 +202,6 @@ def _memory_sizes(measured: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _contest(measured: dict[str, Any], unit: str) -> str:
-    cases = measured["cases"]
-    lines = [_header(unit, cases)]
-    for standing in measured["standings"]:
-        cells = [_cell(standing["results"].get(case)) for case in cases]
-        if standing["error"]:
-            cells = [f"could not run: {standing['error']}"] + [""] * (len(cases) - 1)
-        lines.append(f"| {standing['name']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _header(first: str, cases: list[str]) -> str:
-    return f"| {first} | " + " | ".join(cases) + " |\n|" + "---|" * (len(cases) + 1)
-
-
-def _cell(result: dict[str, float] | None) -> str:
-    if result is None:
-        return ""
-    digits = 3 if result["median_ms"] < 1 else 2
-    median, low, high = (f"{result[key]:.{digits}f}" for key in ("median_ms", "low_ms", "high_ms"))
-    return f"{median} [{low} to {high}]"
-
-
 def _setting(result: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     threads = result["measured"].get("threads")
@@ -234,10 +215,13 @@ def _setting(result: dict[str, Any]) -> str:
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "encoders": _encoders,
     "generators": _generators,
+    "prefixes": prefixes.section,
     "events": _events,
     "caches": _caches,
     "cold_start": _cold_start,
     "operators": _operators,
+    "memory": resident.section,
+    "builds": builds.section,
     "exactness": _exactness,
     "memory_sizes": _memory_sizes,
 }
