@@ -46,7 +46,7 @@ def run(say: Callable[..., None]) -> dict[str, Any]:
 def measure(directory: Path, variant: str) -> dict[str, float]:
     """MiB at each stage, in this process."""
     import numpy as np
-    from layers.runtime.encoding import Encoding
+    from layers.runtime.alignment import Encoding
 
     from layers.runtime.engine import Engine
     from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine, Prompt
