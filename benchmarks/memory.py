@@ -46,8 +46,8 @@ def run(say: Callable[..., None]) -> dict[str, Any]:
 def measure(directory: Path, variant: str) -> dict[str, float]:
     """MiB at each stage, in this process."""
     import numpy as np
-    from layers.runtime.alignment import Encoding
 
+    from layers.runtime.alignment import Encoding
     from layers.runtime.engine import Engine
     from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine, Prompt
     from layers.runtime.generation.options import DecodingOptions

@@ -22,6 +22,7 @@ from layers.compiler.generative_gate import GenerativeJury, Passage, all_logits,
 from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.generative_session import GenerativeSession
 from layers.compiler.generative_timing import time_writers
+from layers.compiler.goldens import record_written
 from layers.compiler.parity import TEXTS, TOLERANCE
 from layers.compiler.plan import FP32, TAPPED
 from layers.compiler.trial import describe, judge, try_all
@@ -58,7 +59,8 @@ def make_writer(draft: Draft, data: Examples, say: Say) -> Manifest:
     else:
         chosen = _choose_for_processors(draft, generation, jury, calibrated, threads, say)
     draft.ship(chosen)
-    return draft.manifest(chosen=chosen, goldens=(), parity=compared)
+    goldens = record_written(draft, chosen[instruction_set()], data.judged) if instruction_set() in chosen else ()
+    return draft.manifest(chosen=chosen, goldens=goldens, parity=compared)
 
 
 def _choose_for_processors(

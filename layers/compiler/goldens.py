@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 from layers.artifact import Golden
 from layers.compiler.draft import Draft
 from layers.compiler.examples import Example
+from layers.generation import Generation
+from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.predictor import Predictor
 
 GOLDENS = 3
 # A golden's outputs may move by this share of their scale between machines of one instruction set.
 TOLERANCE = {"fp32": 1e-3, "int8": 5e-2, "int4": 1e-1, "fp16": 1e-2, "bf16": 5e-2}
+# Texts looked at, words they are begun with, tokens written, and how probable each of these must be.
+WRITTEN_EXAMPLES = 16
+BEGINNING_WORDS = 24
+WRITTEN_TOKENS = 8
+SURE = 0.6
 # Labels for zero-shot classification: the gate's data names those of inference, which no client asks for.
 CANDIDATE_LABELS = ["software", "politics", "sports"]
 
@@ -34,6 +43,51 @@ def record_goldens(draft: Draft, name: str, judged: Sequence[Example], precision
         )
         for each in inputs
     )
+
+
+def record_written(draft: Draft, name: str, judged: Sequence[Example]) -> tuple[Golden, ...]:
+    """Beginnings that the variant is sure of, and the few tokens it writes after them; none when it is sure of nothing.
+
+    Texts are compared letter by letter, and another machine rounds otherwise: a token that was barely the likeliest
+    may be another there. So only tokens of at least SURE are asked for, after the texts with most of them.
+    """
+    draft.manifest(chosen={}, goldens=(), parity="").write(draft.directory)
+    engine = GenerationEngine.load(draft.directory, variant=name, alone=False, prefix_cache_bytes=0)
+    predictor = Predictor(engine)
+    languages = _languages(engine.generation) if draft.spec.task == "translation" else {}
+    found: list[tuple[int, Golden]] = []
+    for example in judged[:WRITTEN_EXAMPLES]:
+        text = _beginning(example.text) if draft.spec.task == "text-generation" else example.text
+        parameters = {"do_sample": False, "num_beams": 1, **languages}
+        sure = _sure_tokens(predictor, text, {**parameters, "max_new_tokens": WRITTEN_TOKENS})
+        if sure:
+            parameters["max_new_tokens"] = sure
+            outputs = predictor.predict(text, parameters).value
+            found.append((sure, Golden(inputs=text, parameters=parameters, outputs=outputs, tolerance=0.0)))
+    found.sort(key=lambda pair: -pair[0])
+    return tuple(golden for _, golden in found[:GOLDENS])
+
+
+def _sure_tokens(predictor: Predictor, text: str, parameters: dict[str, Any]) -> int:
+    """How many tokens in a row, from the first on, had a probability of at least SURE."""
+    count = 0
+    with closing(predictor.predict_stream(text, parameters)) as events:
+        for event in events:
+            if event.logprob is None or event.logprob < math.log(SURE):
+                break
+            count += 1
+    return count
+
+
+def _beginning(text: str) -> str:
+    return " ".join(text.split()[:BEGINNING_WORDS])
+
+
+def _languages(generation: Generation) -> dict[str, str]:
+    """The first language to the last one, where a request has to name two."""
+    sources = [name.removeprefix("source:") for name in generation.prefixes if name.startswith("source:")]
+    targets = [name.removeprefix("target:") for name in generation.prefixes if name.startswith("target:")]
+    return {"src_lang": sources[0], "tgt_lang": targets[-1]} if sources and targets else {}
 
 
 def _texts(judged: Sequence[Example], _mask: str) -> list[Any]:

@@ -13,6 +13,7 @@ from layers.catalogue import ModelSpec
 from layers.compiler.build import Built, build
 from layers.errors import CatalogueError, GateError, UnsupportedError
 from layers.generation import Generation
+from layers.runtime.predictor import Predictor
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = 15
@@ -72,6 +73,18 @@ def test_candidates_are_judged_by_perplexity_and_timed(name: str, built: dict[st
     for chosen in manifest.chosen.values():
         assert {"1"} <= set(manifest.variant(chosen).latency_ms)
         assert all({"prefill 128", "decode"} == set(each) for each in manifest.variant(chosen).latency_ms.values())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_goldens_are_what_the_artifact_writes(name: str, built: dict[str, Built]) -> None:
+    goldens = Manifest.read(built[name].directory).goldens
+    assert 1 <= len(goldens) <= 3
+    predictor = Predictor.load(built[name].directory)
+    for golden in goldens:
+        events = list(predictor.predict_stream(golden.inputs, golden.parameters))
+        assert len(events) == golden.parameters["max_new_tokens"]
+        assert min(event.logprob for event in events if event.logprob is not None) > -0.52, "sure of every token"
+        assert predictor.predict(golden.inputs, golden.parameters).value == golden.outputs
 
 
 @pytest.mark.parametrize("name", TASKS)
