@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import builds, prefixes
+from benchmarks import builds, ledger, prefixes
 from benchmarks import memory as resident
 from benchmarks.tables import contest, header
 
@@ -213,6 +213,7 @@ def _setting(result: dict[str, Any]) -> str:
 
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "ledger": ledger.section,
     "encoders": _encoders,
     "generators": _generators,
     "prefixes": prefixes.section,
