@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import builds, ledger, prefixes
 from benchmarks import memory as resident
-from benchmarks.tables import contest, header
+from benchmarks.tables import cell, contest, header
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
@@ -156,7 +156,7 @@ def _caches(measured: dict[str, Any]) -> str:
     for title, results in measured["cases"].items():
         without, cached = results["without"], results["with"]
         ratio = without["median_ms"] / cached["median_ms"]
-        lines.append(f"| {title} | {_cell(without)} | {_cell(cached)} | {ratio:.2f} |")
+        lines.append(f"| {title} | {cell(without)} | {cell(cached)} | {ratio:.2f} |")
     return "\n".join(lines)
 
 
