@@ -12,7 +12,7 @@ help:
 	@echo "make install-infra   the same, and the CDK with its command line (needs Node.js)"
 	@echo "make demo      from nothing to an answered request"
 	@echo "make test      the tests (installs torch, the reference they compare with)"
-	@echo "make image-test  a container image, and every kind of event sent to it within Lambda's limits"
+	@echo "make image-test   a container image, and every kind of event sent to it within Lambda's limits"
 	@echo "make check     lint, types, import directions, file sizes"
 	@echo "make fuzz      bad input for longer than the tests send it"
 	@echo "make screenshots  pictures of the page, into docs/screenshots"

@@ -14,6 +14,8 @@ import pytest
 from layers.packaging.context import write_build_context
 from layers.packaging.engine import build_image, find_engine
 from layers.packaging.limits import BUDGET_BYTES
+from layers.packaging.requirements import client_requirements, runtime_requirements
+from layers.packaging.wheels import fetch_wheels
 from tests.image.containers import BASE_IMAGE, LIMITS, podman
 
 ROOT = Path(__file__).parents[2]
@@ -97,8 +99,8 @@ def test_built_again_from_nothing_it_has_the_same_layers(image: str, artifact: P
         fresh = [*command[:2], "--no-cache", *command[2:]]
         return subprocess.run(fresh, capture_output=True, text=True, check=False, env=os.environ)
 
-    wheels = sorted((ROOT / "build" / ".wheels").glob("*/*.whl"))
-    wheels = [path for path in wheels if path.parent == wheels[0].parent]
+    requirements = [*runtime_requirements(), *client_requirements()]
+    wheels = fetch_wheels(requirements, ROOT / "build" / ".wheels", architecture="x86_64", python="3.11")
     context = write_build_context([artifact], tmp_path / "other", architecture="x86_64", wheels=wheels)
     again = build_image(
         find_engine("podman"),
