@@ -52,7 +52,7 @@ def _plot(plan: Plan, spec: ModelSpec, manifest: Manifest, prices: PriceTable) -
     kinds = [plan.chosen.kind, *(option.kind for option in representatives(plan.options))]
     lines = curves(work, candidates_of(work), kinds)
     estimated = {option.kind for option in plan.options if option.estimated}
-    named = {kind + (" (estimate)" if kind in estimated else ""): line for kind, line in lines.items()}
+    named = {kind + (" (estimate)" if kind in estimated else ""): lines[kind] for kind in kinds}
     return cost_plot(f"{plan.model}: cost over demand", named, plan.demand.rate)
 
 

@@ -12,7 +12,7 @@ from infra.planner.assumptions import Assumptions
 from layers.artifact import Manifest, Variant
 from layers.catalogue import TrafficSpec
 
-BYTES = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0, "int4": 0.5}
+BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.0, "int4": 0.5}
 ESTIMATED = "GPU latency is an estimate from bytes and operations, not a measurement"
 
 
@@ -35,9 +35,8 @@ CARDS = {
 
 def gpu_request_ms(manifest: Manifest, traffic: TrafficSpec, card: Card, assumed: Assumptions) -> float:
     """One request in fp16, alone on the card."""
-    variant = next(iter(manifest.variants))
     parameters = parameters_of(manifest)
-    launch = assumed.gpu_launch_ms_per_node * sum(variant.fused_nodes.values())
+    launch = assumed.gpu_launch_ms_per_node * sum(_widest(manifest).fused_nodes.values())
     reading = 2 * parameters / (card.bytes_per_second * assumed.gpu_share_of_bandwidth) * 1e3
     tokens = min(traffic.tokens_in, manifest.limits.max_tokens)
     computing = 2 * parameters * tokens / (card.flops * assumed.gpu_share_of_flops) * 1e3
@@ -45,11 +44,16 @@ def gpu_request_ms(manifest: Manifest, traffic: TrafficSpec, card: Card, assumed
 
 
 def parameters_of(manifest: Manifest) -> float:
-    """Weights of the model, from the size of its least compressed variant; embeddings count like the rest."""
-    widest: Variant = max(manifest.variants, key=lambda variant: BYTES[variant.precision])
+    """Weights of the model; embeddings count like the rest."""
+    widest = _widest(manifest)
     return widest.bytes / BYTES[widest.precision]
 
 
 def fits(manifest: Manifest, card: Card) -> bool:
     """Whether fp16 weights take at most half of the card; activations, keys and values need the rest."""
     return 2 * parameters_of(manifest) <= card.memory_gib * 2**30 / 2
+
+
+def _widest(manifest: Manifest) -> Variant:
+    """The least compressed variant: nearest to what a card runs, with no operators that quantize."""
+    return max(manifest.variants, key=lambda variant: BYTES[variant.precision])

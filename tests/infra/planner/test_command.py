@@ -123,8 +123,11 @@ def test_names_are_escaped_and_points_stand_on_their_decades() -> None:
     assert "3/s" in texts
 
 
-def test_the_worked_example_of_the_documentation(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_worked_example_of_the_documentation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot = tmp_path / "plot.svg"
     page = (ROOT / "docs" / "planner.md").read_text(encoding="utf-8")
     example = ROOT / "examples" / "planner"
-    main(["minilm", "--catalog", str(example / "models.toml"), "--output", str(example)])
+    main(["minilm", "--catalog", str(example / "models.toml"), "--output", str(example), "--plot", str(plot)])
     assert f"```text\n{capsys.readouterr().out.rstrip()}\n```" in page, "run the command of the page and paste it again"
+    drawn = (ROOT / "docs" / "planner.svg").read_text(encoding="utf-8")
+    assert plot.read_text(encoding="utf-8") == drawn, "run the command of the page with --plot docs/planner.svg"

@@ -62,6 +62,20 @@ def test_provisioned_environments() -> None:
     assert plan.chosen.cost.compute == pytest.approx(0.894248, rel=1e-3)
 
 
+def test_environments_are_provisioned_while_they_pay_for_themselves() -> None:
+    busy, slow = {"requests_per_second": 2000, "p95_ms": 500}, manifest_of({"1": {"32": 200.0}})
+
+    def cost(provisioned: int) -> float:
+        spec = spec_of(busy, memory_mib=1769, provisioned=provisioned)
+        return plan_model(spec, slow, PRICES, PLAIN).chosen.monthly_usd
+
+    plan = plan_model(spec_of(busy, memory_mib=1769), slow, PRICES, PLAIN)
+    best = next(option for option in plan.options if option.provisioned)
+    # 400 are busy on average. 394 would serve 95% of the requests; the next ones save more duration than they cost.
+    assert best.provisioned > 394
+    assert best.monthly_usd == pytest.approx(min(cost(best.provisioned + more) for more in (-3, -1, 0, 1, 3)))
+
+
 def test_snapstart() -> None:
     plan = plan_model(spec_of(ONE_A_SECOND, memory_mib=1024, snapstart=True), manifest_of(), PRICES, PLAIN)
     assert plan.chosen.name == "lambda x86_64 1024 MiB snapstart"
@@ -167,3 +181,9 @@ def test_p95_is_the_spread_and_the_longest_pause() -> None:
     assert option_of(plan, "lambda x86_64 1769 MiB").p95_ms == pytest.approx(30)
     half = option_of(plan, "lambda x86_64 1024 MiB")
     assert half.p95_ms == pytest.approx(20 * 1769 / 1024 * 1.5 + 20 * (1 - 1024 / 1769))
+
+
+def test_no_demand_costs_next_to_nothing() -> None:
+    plan = plan_model(spec_of({"requests_per_second": 0, "p95_ms": 5000}), manifest_of(), PRICES)
+    assert plan.chosen.monthly_usd == 0
+    assert plan.chosen.cold_start_share == 1

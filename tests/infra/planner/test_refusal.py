@@ -30,8 +30,9 @@ def advised(message: str, key: str) -> float:
 def test_a_target_that_is_too_low() -> None:
     message = refusal({"p95_ms": 2})
     assert message.startswith("m: nothing answers 1 requests a second of 32 tokens in and 0 out with p95 2 ms.")
-    plan = plan_model(spec_of({"p95_ms": advised(message, "p95_ms")}), manifest_of(), PRICES)
-    assert plan.chosen.can_be_chosen
+    target = advised(message, "p95_ms")
+    plan = plan_model(spec_of({"p95_ms": target}), manifest_of(), PRICES)
+    assert min(option.p95_ms for option in plan.options if option.target == "lambda") >= target * 0.99
 
 
 def test_a_budget_that_is_too_small() -> None:
