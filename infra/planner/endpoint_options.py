@@ -37,11 +37,12 @@ class Instance:
 
 
 def endpoint_candidates(work: Workload) -> Iterator[Candidate]:
-    """Every instance type of the price table whose latency is known or can be estimated."""
+    """What the model's table leaves open of the price table, where latency is known or can be estimated."""
+    deploy = work.spec.deploy
     for kind, price in work.prices.instances.items():
-        instance = _instance(work, kind, price)
+        instance = _instance(work, kind, price) if deploy.instance_type in ("auto", kind) else None
         if instance is not None:
-            for mode in MODES:
+            for mode in MODES if deploy.mode == "auto" else (deploy.mode,):
                 yield partial(endpoint_option, instance=instance, mode=mode)
 
 

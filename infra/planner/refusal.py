@@ -9,6 +9,18 @@ from infra.planner.workload import Workload
 from layers.catalogue import DeploySpec, ModelSpec
 from layers.errors import HundredfoldError
 
+# Keys of the deploy table that leave fewer options.
+FIXED = (
+    "target",
+    "architecture",
+    "memory_mib",
+    "concurrency",
+    "provisioned",
+    "snapstart",
+    "mode",
+    "instance_type",
+)
+
 
 class UnmetDemandError(HundredfoldError):
     """No option keeps target and budget. `options` are all that were considered; the message says what would do."""
@@ -64,8 +76,7 @@ def _dearer(options: tuple[Option, ...]) -> Iterator[str]:
 def _freer(work: Workload, plan_for: Callable[[ModelSpec], tuple[Option, ...]]) -> Iterator[str]:
     """What would be chosen if the deploy table fixed nothing."""
     free = DeploySpec(triggers=work.spec.deploy.triggers)
-    fixed = [key for key in ("target", "architecture", "memory_mib", "concurrency", "provisioned", "snapstart")
-             if getattr(work.spec.deploy, key) != getattr(free, key)]  # fmt: skip
+    fixed = [key for key in FIXED if getattr(work.spec.deploy, key) != getattr(free, key)]
     if not fixed:
         return
     best = plan_for(work.spec.model_copy(update={"deploy": free}))[:1]

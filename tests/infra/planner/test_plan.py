@@ -66,7 +66,7 @@ def test_environments_are_provisioned_while_they_pay_for_themselves() -> None:
     busy, slow = {"requests_per_second": 2000, "p95_ms": 500}, manifest_of({"1": {"32": 200.0}})
 
     def cost(provisioned: int) -> float:
-        spec = spec_of(busy, memory_mib=1769, provisioned=provisioned)
+        spec = spec_of(busy, memory_mib=1769, provisioned=provisioned, concurrency=1000)
         return plan_model(spec, slow, PRICES, PLAIN).chosen.monthly_usd
 
     plan = plan_model(spec_of(busy, memory_mib=1769), slow, PRICES, PLAIN)
@@ -181,6 +181,14 @@ def test_p95_is_the_spread_and_the_longest_pause() -> None:
     assert option_of(plan, "lambda x86_64 1769 MiB").p95_ms == pytest.approx(30)
     half = option_of(plan, "lambda x86_64 1024 MiB")
     assert half.p95_ms == pytest.approx(20 * 1769 / 1024 * 1.5 + 20 * (1 - 1024 / 1769))
+
+
+def test_an_endpoint_that_the_table_fixes_is_kept() -> None:
+    built = manifest_of(instruction_sets=("x86_64-vnni",)).model_copy(update={"target": "cuda"})
+    traffic = {"requests_per_second": 1, "p95_ms": 5000}
+    spec = spec_of(traffic, target="gpu", instance_type="ml.g6.xlarge", mode="asynchronous")
+    plan = plan_model(spec, built, PRICES, PLAIN)
+    assert [option.name for option in plan.options] == ["ml.g6.xlarge asynchronous"]
 
 
 def test_no_demand_costs_next_to_nothing() -> None:

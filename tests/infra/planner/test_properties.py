@@ -15,7 +15,7 @@ from infra.planner.workload import Workload
 from tests.infra.planner.manifests import manifest_of, spec_of
 
 PRICES = PriceTable.read()
-QUICK = settings(max_examples=25, deadline=None)
+QUICK = settings(max_examples=15, deadline=None)
 RATES = st.floats(0.001, 300)
 TRAFFIC = st.fixed_dictionaries(
     {
@@ -80,7 +80,7 @@ def test_more_demand_never_costs_less(traffic: dict[str, Any], manifest: Any, fa
         assert after.monthly_usd >= before.monthly_usd * (1 - 1e-9), before.name
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(TRAFFIC, manifests(), st.floats(1, 10))
 def test_higher_prices_never_cost_less_and_keep_the_choice(
     traffic: dict[str, Any], manifest: Any, factor: float
@@ -104,7 +104,7 @@ def test_a_busy_function_answers_as_fast_at_any_demand(rate: float, manifest: An
             assert busy.p50_ms == quiet.p50_ms
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(manifests(), RATES)
 def test_costs_cross_where_the_break_even_is(manifest: Any, rate: float) -> None:
     traffic = {"requests_per_second": rate, "p95_ms": 5000.0}
