@@ -10,8 +10,6 @@ from layers.errors import InputError
 Trigger = Literal["https", "queue", "bucket"]
 
 TEST_EVENT = "s3:TestEvent"
-# The key of a message by which the bucket function hands on the rest of a large object.
-REST = "hundredfold_rest"
 
 HANDLERS: dict[Trigger, str] = {
     "https": "functions.https.handler",
@@ -23,8 +21,8 @@ HANDLERS: dict[Trigger, str] = {
 def trigger_of(event: Any) -> Trigger:
     """Function URL, API Gateway and ALB events carry `requestContext`, SQS and S3 ones `Records`.
 
-    Queue records that hold S3 events, S3's test event or the rest of an object belong to the bucket function. Raises
-    InputError for anything else.
+    Queue records that hold S3 events, or S3's test event, belong to the bucket function. Raises InputError for
+    anything else.
     """
     if isinstance(event, dict):
         if "requestContext" in event:
@@ -57,4 +55,4 @@ def _is_about_objects(record: Any) -> bool:
         return False
     records = body.get("Records")
     held = records[0] if isinstance(records, list) and records else None
-    return is_test_event(body) or REST in body or (isinstance(held, dict) and held.get("eventSource") == "aws:s3")
+    return is_test_event(body) or (isinstance(held, dict) and held.get("eventSource") == "aws:s3")
