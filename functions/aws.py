@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Literal
+
+Service = Literal["s3", "sqs", "dynamodb"]
 
 # Results of a batch are written side by side.
 CONNECTIONS = 32
 
+_clients: dict[str, Any] = {}
 
-@cache
-def client(service: Literal["s3", "sqs"]) -> Any:
-    """A client that retries what AWS says may be retried (botocore's `standard` mode)."""
+
+def client(service: Service) -> Any:
+    """The process's client, which retries what AWS says may be retried (botocore's `standard` mode)."""
     import boto3
     from botocore.config import Config
 
-    config = Config(
-        retries={"mode": "standard", "max_attempts": 4},
-        max_pool_connections=CONNECTIONS,
-        connect_timeout=3,
-        read_timeout=30,
-    )
-    return boto3.client(service, config=config)
+    if service not in _clients:
+        config = Config(
+            retries={"mode": "standard", "max_attempts": 4},
+            max_pool_connections=CONNECTIONS,
+            connect_timeout=3,
+            read_timeout=30,
+        )
+        _clients[service] = boto3.client(service, config=config)
+    return _clients[service]
+
+
+def renew_connections() -> None:
+    """Close every connection, as those of a snapshot that was restored; clients open new ones."""
+    for made in _clients.values():
+        made.close()
+
+
+def forget_clients() -> None:
+    """Have clients made anew, with the environment of today."""
+    renew_connections()
+    _clients.clear()
 
 
 def error_code(error: Exception) -> str:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+from functions.aws import renew_connections
 from functions.emf import Metrics
 from functions.event_settings import EventSettings, read_event_settings
+from functions.init_phase import warm_until
 from functions.logs import JsonFormatter, log_to_stderr
 from functions.models import LoadedModels
 from functions.results import EverySink, ResultSink
+from functions.snapstart import Restoration, register
 from functions.tracing import Tracing, open_tracing
 from layers.errors import ArtifactError
 from layers.runtime.cpu import instruction_set
@@ -75,7 +78,9 @@ def load_environment(trigger: str) -> Environment:
     started = perf_counter()
     formatter = log_to_stderr()
     settings, event_settings = read_settings(), read_event_settings()
-    predictors = load_predictors(settings.artifact_dir, **settings.load_options())
+    predictors = load_predictors(
+        settings.artifact_dir, warm_until=warm_until(settings.init_seconds), **settings.load_options()
+    )
     models = LoadedModels(predictors, settings.max_batch_size)
     init_ms = 1000 * (perf_counter() - started)
     ready = {
@@ -84,9 +89,11 @@ def load_environment(trigger: str) -> Environment:
         "instruction_set": instruction_set(),
         "threads": {name: predictor.engine.threads for name, predictor in predictors.items()},
         "models": {name: predictor.engine.variant.name for name, predictor in predictors.items()},
+        "not_warmed": [name for name, predictor in predictors.items() if not predictor.warmed],
     }
     logging.getLogger("hundredfold.environment").info("ready", extra={"fields": ready})
     tracing = open_tracing(event_settings.tracing)
+    register(Restoration([renew_connections]))
     return Environment(trigger, settings, event_settings, models, Metrics(trigger), tracing, formatter, init_ms)
 
 

@@ -46,7 +46,7 @@ class TableClaims:
     them does.
     """
 
-    def __init__(self, table: str, remembered_seconds: int, client: Any = None) -> None:
+    def __init__(self, table: str, remembered_seconds: int, client: Any) -> None:
         from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
 
         self._table = DynamoDBPersistenceLayer(table_name=table, boto3_client=client)

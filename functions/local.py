@@ -64,12 +64,7 @@ def invoke(directory: Path, event_file: Path, results: Path, objects: Path) -> i
     if not any(os.environ.get(variable) for variable in RESULT_VARIABLES):
         os.environ["HUNDREDFOLD_RESULTS_DIR"] = str(results)
         os.environ.setdefault("HUNDREDFOLD_OBJECTS_DIR", str(objects))
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
-            raise
-        raise InputError(f"{event_file}: no handler here takes {trigger_of(event)} events.") from error
+    module = importlib.import_module(name)
     try:
         result = module.handler(event, None)
     except Exception:

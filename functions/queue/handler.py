@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from functions.aws import client
 from functions.environment import load_environment, open_sink
 from functions.idempotency import NoClaims, TableClaims
 from functions.queue.batch import QueueFunction
@@ -16,7 +17,7 @@ _settings = environment.event_settings
 function = QueueFunction(
     environment.models,
     open_sink(_settings),
-    TableClaims(_settings.idempotency_table, _settings.idempotency_seconds)
+    TableClaims(_settings.idempotency_table, _settings.idempotency_seconds, client("dynamodb"))
     if _settings.idempotency_table
     else NoClaims(),
     environment.metrics,

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from functions.aws import client
+from functions.aws import forget_clients
 
 REGION = "eu-west-1"
 
@@ -102,7 +102,7 @@ def stand_in() -> Iterator[StandIn]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        client.cache_clear()
+        forget_clients()
         yield StandIn(environment, boto3.client("s3"), boto3.client("sqs"), boto3.client("dynamodb"))
-        client.cache_clear()
+        forget_clients()
     server.stop()

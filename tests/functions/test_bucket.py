@@ -343,7 +343,7 @@ def test_sequencers_are_padded_on_the_right(one: str, other: str, older: bool) -
 
 
 def test_an_object_that_changes_meanwhile_is_left_to_its_next_event(setup: Setup) -> None:
-    setup.put("a.txt", "a\n" * 600_000)
+    setup.put("a.txt", ("a" * 900 + "\n") * 2000)
 
     def overwrite() -> None:
         setup.put("a.txt", "b\n")

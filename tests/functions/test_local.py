@@ -34,6 +34,33 @@ def test_an_events_result_stands_alone_on_standard_output(output: Path) -> None:
     assert b'"ready"' in process.stderr
 
 
+def test_a_queue_events_results_are_files(output: Path, tmp_path: Path) -> None:
+    process = local(
+        "toy", "--output", str(output), "--results", str(tmp_path), "--event", str(EVENTS / "sqs_fifo.json")
+    )
+    assert process.returncode == 0, process.stderr
+    failures = [failure["itemIdentifier"] for failure in json.loads(process.stdout)["batchItemFailures"]]
+    assert failures == [record["messageId"] for record in read_event("sqs_fifo")["Records"][1:]]
+    results = {path.name: json.loads(path.read_text()) for path in (tmp_path / "results" / "toy").iterdir()}
+    assert set(results["order-1.json"]["outputs"][0][0]) == {"label", "score"}
+    assert "unknown parameter 'topk'" in results["order-2.json"]["error"]
+    assert f"results are in {tmp_path}" in process.stderr.decode()
+
+
+def test_a_bucket_events_object_is_a_file(output: Path, tmp_path: Path) -> None:
+    file = tmp_path / "toy-texts" / "in" / "texts one.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text('"an editor"\n{"inputs": "a chess engine", "id": 7}\n', encoding="utf-8")
+    process = local(
+        "toy", "--output", str(output), "--objects", str(tmp_path), "--results", str(tmp_path / "out"),
+        "--event", str(EVENTS / "sqs_s3.json"),
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout) == {"batchItemFailures": []}
+    folder = tmp_path / "out" / "toy-texts" / "results" / "in" / "texts one.jsonl"
+    assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["counts"]["succeeded"] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -77,10 +104,29 @@ def test_a_model_is_served(output: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "trigger"),
-    [("function_url", "https"), ("api_gateway_v1", "https"), ("alb", "https"), ("sqs", "queue"), ("s3", "bucket")],
+    [
+        ("function_url", "https"),
+        ("api_gateway_v1", "https"),
+        ("alb", "https"),
+        ("sqs", "queue"),
+        ("sqs_fifo", "queue"),
+        ("s3", "bucket"),
+        ("s3_multipart", "bucket"),
+        ("s3_removed", "bucket"),
+        ("s3_test", "bucket"),
+        ("sqs_s3", "bucket"),
+        ("sqs_s3_test", "bucket"),
+    ],
 )
 def test_events_are_told_apart_by_shape(name: str, trigger: str) -> None:
     assert trigger_of(read_event(name)) == trigger
+
+
+@pytest.mark.parametrize("body", ["", "[]", "7", '{"Records": 7}', '{"Records": [7]}', '{"inputs": "a"}'])
+def test_other_queue_records_are_the_queue_functions(body: str) -> None:
+    event = read_event("sqs")
+    event["Records"][0]["body"] = body
+    assert trigger_of(event) == "queue"
 
 
 @pytest.mark.parametrize("event", [None, [], {}, {"Records": []}, {"Records": [{"eventSource": "aws:sns"}]}])
