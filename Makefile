@@ -11,6 +11,7 @@ help:
 	@echo "make install   a .venv that can build and serve"
 	@echo "make install-infra   the same, and the CDK with its command line (needs Node.js)"
 	@echo "make demo      from nothing to an answered request"
+	@echo "make chaos     the tests of queues and buckets, large: 10,500 records, 5 million lines"
 	@echo "make test      the tests (installs torch, the reference they compare with)"
 	@echo "make image-test   a container image, and every kind of event sent to it within Lambda's limits"
 	@echo "make check     lint, types, import directions, file sizes"
@@ -83,3 +84,8 @@ bench: $(VENV)/.installed-bench
 
 clean:
 	rm -rf build
+
+# The tests of queues and buckets again, large.
+.PHONY: chaos
+chaos: $(VENV)/.installed-test
+	CHAOS_RECORDS=10500 CHAOS_LINES=5000000 $(BIN)/python -m pytest -s tests/functions/test_chaos.py

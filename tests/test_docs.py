@@ -218,6 +218,16 @@ def test_every_setting_is_documented(name: str) -> None:
         assert documented[variable][1] == f"`{json.dumps(default)}`"
 
 
+@pytest.mark.parametrize("name", EventSettings.model_fields)
+def test_every_setting_of_events_is_documented(name: str) -> None:
+    documented = rows(section("docs/events.md", "Settings"))
+    variable = f"HUNDREDFOLD_{name.upper()}"
+    assert variable in documented
+    default = EventSettings.model_fields[name].default
+    if isinstance(default, bool | int | float | dict):
+        assert documented[variable][1] == f"`{json.dumps(default)}`"
+
+
 def test_every_documented_setting_exists() -> None:
     names = [*Settings.model_fields, *EventSettings.model_fields]
     known = {f"HUNDREDFOLD_{name.upper()}" for name in names} | {"HUNDREDFOLD_"}

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 class Worker:
     """Starts the process, and a new one after it has died."""
 
-    def __init__(self, handler: str, environment: dict[str, str]) -> None:
-        self._handler = handler
+    def __init__(self, handler: str, environment: dict[str, str], timeout_seconds: float) -> None:
+        self._arguments = [handler, str(timeout_seconds)]
         self._environment = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
         self.process = self._start()
 
@@ -49,7 +50,7 @@ class Worker:
 
     def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", __name__, self._handler],
+            [sys.executable, "-m", __name__, *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -59,16 +60,26 @@ class Worker:
         )
 
 
-def main(name: str) -> None:
+class Context:
+    """Lambda's context for an invocation that begins now."""
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self._end = time.monotonic() + timeout_seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(1000 * (self._end - time.monotonic()))
+
+
+def main(name: str, timeout_seconds: float) -> None:
     """The process's side."""
     module = importlib.import_module(name)
     for line in sys.stdin:
         try:
-            answer = {"returned": module.handler(json.loads(line), None)}
+            answer = {"returned": module.handler(json.loads(line), Context(timeout_seconds))}
         except Exception as error:
             answer = {"raised": repr(error)}
         print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], float(sys.argv[2]))

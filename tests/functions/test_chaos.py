@@ -1,0 +1,183 @@
+"""Everything at once: duplicates, refused records, reordering, and processes killed in the middle of batches.
+
+Every record has exactly one result or is in the dead-letter queue. `make test` runs it small, `make chaos` large.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue as Pool
+from typing import Any
+
+import pytest
+
+from layers.runtime.predictor import Predictor
+from tests.functions.event_source_mapping import EventSourceMapping
+from tests.functions.function_worker import ROOT, Worker
+from tests.functions.stand_in import Queue, StandIn
+
+RECORDS = int(os.environ.get("CHAOS_RECORDS", "500"))
+LINES = int(os.environ.get("CHAOS_LINES", "50000"))
+SEED = int(os.environ.get("CHAOS_SEED", "7"))
+WORKERS = 2
+# Receives of a record before it is given up. So many processes may be killed that a record could not use them all up.
+RECEIVES, KILLED = 5, 3
+VISIBILITY_SECONDS, TIMEOUT_SECONDS = 2, 1.5
+# What no try can answer.
+REFUSED = ["not json {}", '{{"id": "bad-{}"}}', '{{"id": "bad-{}", "inputs": 7}}', '{{"id": "bad-{}", "inputs": []}}']
+
+
+def send(aws: StandIn, url: str, bodies: list[str], **fields: Any) -> None:
+    for start in range(0, len(bodies), 10):
+        entries = [
+            {"Id": str(place), "MessageBody": body, **{name: make(body) for name, make in fields.items()}}
+            for place, body in enumerate(bodies[start : start + 10])
+        ]
+        aws.sqs.send_message_batch(QueueUrl=url, Entries=entries)
+
+
+def is_empty(aws: StandIn, url: str) -> bool:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return all(attributes[name] == "0" for name in names)
+
+
+class KilledWorkers:
+    """Processes that take turns; some are killed a moment after they were handed a batch."""
+
+    def __init__(self, environment: dict[str, str], kills: int) -> None:
+        self.workers = [Worker("functions.queue.handler", environment, TIMEOUT_SECONDS) for _ in range(WORKERS)]
+        self._free: Pool[Worker] = Pool()
+        for worker in self.workers:
+            self._free.put(worker)
+        self._kills = kills
+        self._chance = random.Random(SEED)
+        self._lock = threading.Lock()
+
+    def invoke(self, event: dict[str, Any]) -> Any:
+        worker = self._free.get()
+        timer = threading.Timer(self._chance.uniform(0.001, 0.05), worker.process.kill)
+        with self._lock:
+            if self._kills and self._chance.random() < 0.3:
+                self._kills -= 1
+                timer.start()
+        try:
+            return worker.invoke(event)
+        finally:
+            timer.cancel()
+            self._free.put(worker)
+
+
+@pytest.fixture
+def places(aws: StandIn, output: Path) -> dict[str, str]:
+    """A results bucket and a table of claims, as the function's environment names them."""
+    return {
+        **aws.environment,
+        "ARTIFACT_DIR": str(output / "toy"),
+        "HUNDREDFOLD_RESULTS_BUCKET": aws.bucket(),
+        "HUNDREDFOLD_IDEMPOTENCY_TABLE": aws.table(),
+        "HUNDREDFOLD_SPARE_SECONDS": "0.2",
+        "HUNDREDFOLD_THREADS": "1",
+    }
+
+
+@pytest.fixture
+def killed_workers(places: dict[str, str]) -> Iterator[KilledWorkers]:
+    workers = KilledWorkers(places, KILLED * max(1, RECORDS // 2000))
+    yield workers
+    for worker in workers.workers:
+        worker.close()
+
+
+def test_no_record_is_lost_and_none_has_two_results(
+    aws: StandIn, output: Path, places: dict[str, str], killed_workers: KilledWorkers
+) -> None:
+    chance = random.Random(SEED)
+    texts = {f"r{n}": f"package {n} " + "for editing text " * chance.randint(0, 6) for n in range(RECORDS)}
+    bodies = [json.dumps({"id": name, "inputs": text, "parameters": {"top_k": 1}}) for name, text in texts.items()]
+    refused = [REFUSED[n % len(REFUSED)].format(n) for n in range(RECORDS // 50)]
+    sent = [*bodies, *refused, *chance.sample(bodies, RECORDS // 20)]
+    chance.shuffle(sent)
+    queue = aws.queue(visibility_seconds=VISIBILITY_SECONDS, receives=RECEIVES)
+    send(aws, queue.url, sent)
+    mapping = EventSourceMapping(
+        aws.sqs, queue.url, queue.arn, killed_workers.invoke, batch_size=50, window_seconds=0.1,
+        concurrency=WORKERS, duplicated=0.05, shuffled=True, seed=SEED,
+    )  # fmt: skip
+    mapping.run(lambda: is_empty(aws, queue.url), timeout_seconds=120 + RECORDS / 10)
+
+    bucket = places["HUNDREDFOLD_RESULTS_BUCKET"]
+    answered = {Path(key).stem for key in aws.keys(bucket, "results/toy/r")}
+    assert answered == texts.keys()
+    assert sorted(aws.messages(queue.dead_url)) == sorted(refused)
+    assert mapping.crashes > 0
+    predictor = Predictor.load(output / "toy", threads=1)
+    for name in chance.sample(list(texts), 20):
+        result = json.loads(aws.read(bucket, f"results/toy/{name}.json"))
+        assert result["outputs"][0][0]["label"] == predictor.predict(texts[name]).value[0][0]["label"]
+    errors = [json.loads(aws.read(bucket, key)) for key in aws.keys(bucket, "results/") if "/toy/r" not in key]
+    assert len(errors) == len(refused)
+    assert all(error["status"] in (400, 422) for error in errors)
+
+
+def test_groups_of_a_fifo_queue_keep_their_order_around_what_is_refused(aws: StandIn, places: dict[str, str]) -> None:
+    queue, results = aws.queue(visibility_seconds=1, receives=2, fifo=True), aws.queue(fifo=True)
+    groups = {f"g{g}": [f"g{g}-{n}" for n in range(12)] for g in range(4)}
+    refused = {"g1-3", "g2-0"}
+    bodies = [
+        json.dumps({"id": name, "inputs": 7 if name in refused else f"package {name}"})
+        for names in zip(*groups.values(), strict=True)
+        for name in names
+    ]
+    send(
+        aws, queue.url, bodies,
+        MessageGroupId=lambda body: json.loads(body)["id"].partition("-")[0],
+        MessageDeduplicationId=lambda body: json.loads(body)["id"],
+    )  # fmt: skip
+    del places["HUNDREDFOLD_RESULTS_BUCKET"]
+    worker = Worker(
+        "functions.queue.handler", {**places, "HUNDREDFOLD_RESULTS_QUEUE_URL": results.url}, TIMEOUT_SECONDS
+    )
+    try:
+        mapping = EventSourceMapping(aws.sqs, queue.url, queue.arn, worker.invoke)
+        mapping.run(lambda: is_empty(aws, queue.url), timeout_seconds=60)
+    finally:
+        worker.close()
+    written = [json.loads(body)["id"] for body in aws.messages(results.url)]
+    dead = [json.loads(body)["id"] for body in aws.messages(queue.dead_url)]
+    assert sorted(written + dead) == sorted(name for names in groups.values() for name in names)
+    # What was handed back behind a refused record had as many receives, so it may share its way.
+    assert refused <= set(dead)
+    assert {name.partition("-")[0] for name in dead} == {"g1", "g2"}
+    for group, names in groups.items():
+        assert [name for name in written if name.startswith(f"{group}-")] == [n for n in names if n not in dead]
+
+
+def test_an_object_of_many_lines_takes_no_more_memory_than_a_part(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.functions.large_object", str(tmp_path), str(LINES)]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found = json.loads(process.stdout.splitlines()[-1])
+    print(found)
+    assert found["counts"] == {"records": LINES, "succeeded": LINES, "failed": 0, "truncated": 0}
+    assert found["in order"] == LINES
+    assert "out of order" not in found
+    # A part of 8 MiB with its lines as objects, and what Python keeps of them.
+    assert found["grown_mib"] < 64
+    if LINES > 500_000:
+        assert found["invocations"] >= LINES // 500_000
+
+
+def test_the_chaos_has_a_dead_letter_queue(aws: StandIn) -> None:
+    """The stand-in moves a message that is never deleted, without which the tests above would prove nothing."""
+    queue: Queue = aws.queue(visibility_seconds=0, receives=2)
+    send(aws, queue.url, ["a"])
+    for _ in range(3):
+        aws.sqs.receive_message(QueueUrl=queue.url)
+    assert aws.messages(queue.dead_url) == ["a"]
