@@ -15,7 +15,18 @@ from typing import Any
 from benchmarks.page import render
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("ledger", "encoders", "generators", "prefixes", "operators", "events", "caches", "cold_start", "memory")
+PARTS = (
+    "ledger",
+    "encoders",
+    "generators",
+    "prefixes",
+    "operators",
+    "events",
+    "caches",
+    "batches",
+    "cold_start",
+    "memory",
+)
 # Run by name only: an emulator that pip does not install; root and control groups; ten minutes and ten gigabytes.
 ON_REQUEST = ("exactness", "memory_sizes", "builds")
 

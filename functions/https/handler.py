@@ -14,6 +14,7 @@ import os  # noqa: E402
 from concurrent.futures import ThreadPoolExecutor  # noqa: E402
 from typing import Any  # noqa: E402
 
+from functions.emf import Metrics  # noqa: E402
 from functions.init_phase import warm_until  # noqa: E402
 from functions.logs import log_to_stderr  # noqa: E402
 from layers.runtime.cpu import instruction_set  # noqa: E402
@@ -34,6 +35,7 @@ with ThreadPoolExecutor(1) as beside:
     from mangum import Mangum
 
     from functions.https.answers import refusal, within_limit
+    from functions.https.measured import measure
     from functions.https.stage import without_stage
     from layers.serving.application import create_app
     from layers.serving.cold_start import ColdStartHeaders
@@ -42,6 +44,7 @@ with ThreadPoolExecutor(1) as beside:
 
 app = create_app(predictors, settings)
 init_ms = 1000 * (perf_counter() - started)
+metrics = Metrics("https")
 application = ColdStartHeaders(app, init_ms)
 adapter = Mangum(application, lifespan="off")
 ready = {
@@ -60,7 +63,16 @@ if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one HTTP event in the shape its sender expects. `context` may be None."""
-    formatter.request_id = getattr(context, "aws_request_id", None)
+    began = perf_counter()
+    request_id = getattr(context, "aws_request_id", None)
+    formatter.request_id = request_id
+    answer = _answer(event, context)
+    measure(metrics, answer, 1000 * (perf_counter() - began))
+    metrics.flush({"function_request_id": request_id} if request_id else {})
+    return answer
+
+
+def _answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = adapter(without_stage(event), context)
     except ValueError:

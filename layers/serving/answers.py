@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from time import perf_counter
 from typing import Any
 
 from fastapi import Response
-from pydantic_core import to_json
 
 from layers.runtime.run import Prediction
-
-
-def json_bytes(value: Any) -> bytes:
-    """A value as JSON. Raises ValueError for NaN and infinities, which JSON has no word for."""
-    # Ten times as fast as json.dumps on vectors (16 against 194 microseconds for 384 numbers).
-    body = to_json(value)
-    if b"NaN" in body or b"Infinity" in body:
-        body = json.dumps(value, allow_nan=False).encode("ascii")
-    return body
+from layers.serving.json_body import json_bytes
 
 
 def json_answer(value: Any) -> Response:

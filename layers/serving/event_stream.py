@@ -10,7 +10,7 @@ from contextlib import aclosing
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from layers.serving.answers import json_bytes
+from layers.serving.json_body import json_bytes
 
 logger = logging.getLogger("hundredfold.serving")
 

@@ -21,10 +21,11 @@ import pytest
 from layers.runtime.predictor import Predictor
 from tests.functions.event_source_mapping import EventSourceMapping
 from tests.functions.function_worker import ROOT, Worker
+from tests.functions.large_object import ROWS_AN_INVOCATION
 from tests.functions.stand_in import Queue, StandIn
 
 RECORDS = int(os.environ.get("CHAOS_RECORDS", "500"))
-LINES = int(os.environ.get("CHAOS_LINES", "50000"))
+LINES = int(os.environ.get("CHAOS_LINES", "150000"))
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
 WORKERS = 2
 # Receives of a record before it is given up. So many processes may be killed that a record could not use them all up.
@@ -170,8 +171,7 @@ def test_an_object_of_many_lines_takes_no_more_memory_than_a_part(tmp_path: Path
     assert "out of order" not in found
     # A part of 8 MiB with its lines as objects, and what Python keeps of them.
     assert found["grown_mib"] < 64
-    if LINES > 500_000:
-        assert found["invocations"] >= LINES // 500_000
+    assert found["invocations"] >= LINES // ROWS_AN_INVOCATION
 
 
 def test_the_chaos_has_a_dead_letter_queue(aws: StandIn) -> None:

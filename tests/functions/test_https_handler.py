@@ -80,6 +80,20 @@ def test_half_a_surrogate_pair_is_422(handler: Handler) -> None:
     assert answer["statusCode"] == 422
 
 
+@pytest.mark.parametrize("name", ["function_url", "alb_multi_value"])
+def test_an_answer_leaves_one_line_of_metrics(handler: Handler, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    unseen = json.dumps({"inputs": f"text for the metrics of {name}"})
+    event = read_event(name) | {"body": unseen, "isBase64Encoded": False}
+    handler(event, SimpleNamespace(aws_request_id="r1"))
+    handler(read_event(name) | {"body": "{}", "isBase64Encoded": False}, None)
+    written = capsys.readouterr()
+    assert written.out == ""
+    first, second = (json.loads(line) for line in written.err.splitlines() if "_aws" in line)
+    assert (first["trigger"], first["function_request_id"], first["Refused"]) == ("https", "r1", 0)
+    assert min(first["Tokens"], first["InferenceLatency"], first["HandlerLatency"]) > 0
+    assert (second["Refused"], "Tokens" in second) == (1, False)
+
+
 def test_health_is_answered(handler: Handler) -> None:
     event = read_event("api_gateway_v1") | {"path": "/health", "httpMethod": "GET", "body": None}
     assert handler(event, None)["statusCode"] == 200
