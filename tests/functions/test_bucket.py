@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from functions.bucket.folder_store import FolderStore
 from functions.bucket.function import BucketFunction, Place, UnfinishedError
-from functions.bucket.notices import is_older
+from functions.bucket.notices import is_older, read_deliveries
 from functions.bucket.object_work import Limits
 from functions.bucket.rows import Reading
 from functions.bucket.summary import LISTED_FAILURES
@@ -220,6 +220,14 @@ def test_an_object_of_no_rows_is_complete(setup: Setup, content: bytes) -> None:
     setup.put("a.jsonl", content)
     assert setup.handle("a.jsonl") == "complete"
     assert (setup.summary("a.jsonl")["counts"]["records"], setup.lines("a.jsonl")) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("s3", "in/texts one.jsonl"), ("s3_multipart", "in/texts+two ü.csv.gz"), ("s3_removed", None)]
+)
+def test_keys_are_decoded_as_s3_encodes_them(name: str, key: str | None) -> None:
+    [delivery] = read_deliveries(read_event(name))
+    assert [notice.key for notice in delivery.notices] == ([key] if key else [])
 
 
 def test_objects_that_are_no_input_are_left_alone(setup: Setup) -> None:

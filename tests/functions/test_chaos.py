@@ -20,6 +20,7 @@ import pytest
 
 from layers.runtime.predictor import Predictor
 from tests.functions.event_source_mapping import EventSourceMapping
+from tests.functions.fifo_queue import FifoQueue, body_of
 from tests.functions.function_worker import ROOT, Worker
 from tests.functions.large_object import ROWS_AN_INVOCATION
 from tests.functions.stand_in import Queue, StandIn
@@ -29,8 +30,8 @@ LINES = int(os.environ.get("CHAOS_LINES", "150000"))
 SEED = int(os.environ.get("CHAOS_SEED", "7"))
 WORKERS = 2
 # Receives of a record before it is given up. So many processes may be killed that a record could not use them all up.
-RECEIVES, KILLED = 5, 3
-VISIBILITY_SECONDS, TIMEOUT_SECONDS = 2, 1.5
+RECEIVES, KILLED = 6, 3
+VISIBILITY_SECONDS, TIMEOUT_SECONDS = 3, 2.5
 # What no try can answer.
 REFUSED = ["not json {}", '{{"id": "bad-{}"}}', '{{"id": "bad-{}", "inputs": 7}}', '{{"id": "bad-{}", "inputs": []}}']
 
@@ -58,7 +59,7 @@ class KilledWorkers:
         self._free: Pool[Worker] = Pool()
         for worker in self.workers:
             self._free.put(worker)
-        self._kills = kills
+        self._kills, self._batches = kills, 0
         self._chance = random.Random(SEED)
         self._lock = threading.Lock()
 
@@ -66,7 +67,8 @@ class KilledWorkers:
         worker = self._free.get()
         timer = threading.Timer(self._chance.uniform(0.001, 0.05), worker.process.kill)
         with self._lock:
-            if self._kills and self._chance.random() < 0.3:
+            self._batches += 1
+            if self._kills and self._batches % 3 == 0:
                 self._kills -= 1
                 timer.start()
         try:
@@ -109,7 +111,7 @@ def test_no_record_is_lost_and_none_has_two_results(
     queue = aws.queue(visibility_seconds=VISIBILITY_SECONDS, receives=RECEIVES)
     send(aws, queue.url, sent)
     mapping = EventSourceMapping(
-        aws.sqs, queue.url, queue.arn, killed_workers.invoke, batch_size=50, window_seconds=0.1,
+        aws.sqs, queue.url, queue.arn, killed_workers.invoke, batch_size=20, window_seconds=0.1,
         concurrency=WORKERS, duplicated=0.05, shuffled=True, seed=SEED,
     )  # fmt: skip
     mapping.run(lambda: is_empty(aws, queue.url), timeout_seconds=120 + RECORDS / 10)
@@ -129,34 +131,33 @@ def test_no_record_is_lost_and_none_has_two_results(
 
 
 def test_groups_of_a_fifo_queue_keep_their_order_around_what_is_refused(aws: StandIn, places: dict[str, str]) -> None:
-    queue, results = aws.queue(visibility_seconds=1, receives=2, fifo=True), aws.queue(fifo=True)
-    groups = {f"g{g}": [f"g{g}-{n}" for n in range(12)] for g in range(4)}
-    refused = {"g1-3", "g2-0"}
-    bodies = [
-        json.dumps({"id": name, "inputs": 7 if name in refused else f"package {name}"})
-        for names in zip(*groups.values(), strict=True)
-        for name in names
-    ]
-    send(
-        aws, queue.url, bodies,
-        MessageGroupId=lambda body: json.loads(body)["id"].partition("-")[0],
-        MessageDeduplicationId=lambda body: json.loads(body)["id"],
-    )  # fmt: skip
+    queue, results = FifoQueue(visibility_seconds=30, receives=3), aws.queue(fifo=True)
+    groups = {f"g{g}": [f"g{g}-{n}" for n in range(40)] for g in range(4)}
+    refused = {"g1-3", "g2-0", "g2-17"}
+    for names in zip(*groups.values(), strict=True):
+        for name in names:
+            queue.send(body_of(name, 7 if name in refused else f"package {name}"), name.partition("-")[0])
     del places["HUNDREDFOLD_RESULTS_BUCKET"]
     worker = Worker(
         "functions.queue.handler", {**places, "HUNDREDFOLD_RESULTS_QUEUE_URL": results.url}, TIMEOUT_SECONDS
     )
+    arn = "arn:aws:sqs:eu-west-1:123456789012:toy.fifo"
+    mapping = EventSourceMapping(queue, "", arn, worker.invoke)
     try:
-        mapping = EventSourceMapping(aws.sqs, queue.url, queue.arn, worker.invoke)
-        mapping.run(lambda: is_empty(aws, queue.url), timeout_seconds=60)
+        while queue.messages:
+            if mapping.batches == 2:
+                worker.process.kill()
+            if not mapping.poll_once():
+                queue.now += queue.visibility_seconds
     finally:
         worker.close()
     written = [json.loads(body)["id"] for body in aws.messages(results.url)]
-    dead = [json.loads(body)["id"] for body in aws.messages(queue.dead_url)]
+    dead = [json.loads(body)["id"] for body in queue.dead]
     assert sorted(written + dead) == sorted(name for names in groups.values() for name in names)
     # What was handed back behind a refused record had as many receives, so it may share its way.
     assert refused <= set(dead)
     assert {name.partition("-")[0] for name in dead} == {"g1", "g2"}
+    assert mapping.crashes == 1
     for group, names in groups.items():
         assert [name for name in written if name.startswith(f"{group}-")] == [n for n in names if n not in dead]
 
