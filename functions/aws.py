@@ -9,6 +9,9 @@ Service = Literal["s3", "sqs", "dynamodb"]
 # Results of a batch are written side by side.
 CONNECTIONS = 32
 
+# Codes of a conditional write: 412 when the condition does not hold, 409 when another one is under way.
+CONFLICT = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
+
 _clients: dict[str, Any] = {}
 
 

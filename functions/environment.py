@@ -14,7 +14,7 @@ from functions.event_settings import EventSettings, read_event_settings
 from functions.init_phase import warm_until
 from functions.logs import JsonFormatter, log_to_stderr
 from functions.models import LoadedModels
-from functions.results import EverySink, ResultSink
+from functions.results import EverySink, Result, ResultSink
 from functions.snapstart import Restoration, register
 from functions.tracing import Tracing, open_tracing
 from layers.errors import ArtifactError
@@ -105,12 +105,15 @@ def open_sink(settings: EventSettings) -> ResultSink:
     from functions.results_queue import QueueSink
 
     sinks: list[ResultSink] = []
+    locate: Callable[[Result], str] | None = None
     if settings.results_bucket is not None:
-        sinks.append(BucketSink(client("s3"), settings.results_bucket, settings.results_prefix))
+        bucket = BucketSink(client("s3"), settings.results_bucket, settings.results_prefix)
+        sinks.append(bucket)
+        locate = bucket.location
     if settings.results_dir is not None:
         sinks.append(FolderSink(settings.results_dir, settings.results_prefix))
     if settings.results_queue_url is not None:
-        sinks.append(QueueSink(client("sqs"), settings.results_queue_url))
+        sinks.append(QueueSink(client("sqs"), settings.results_queue_url, locate))
     if not sinks:
         raise ArtifactError(
             "no place for results: set HUNDREDFOLD_RESULTS_BUCKET or HUNDREDFOLD_RESULTS_QUEUE_URL, "

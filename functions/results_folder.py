@@ -14,8 +14,10 @@ class FolderSink:
         self._directory = directory / prefix
 
     def publish(self, result: Result) -> None:
-        """Answers and refusals alike. Raises OSError."""
+        """As the bucket: a refusal only where nothing is. Raises OSError."""
         path = self._directory / result.key
+        if result.is_error and path.exists():
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.unfinished")
         unfinished.write_bytes(result.body())

@@ -7,6 +7,7 @@ sent again with every receive, and end in the dead-letter queue in any case.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from functions.results import Result
@@ -19,15 +20,22 @@ MAX_MESSAGE_BYTES = 2**20
 class QueueSink:
     """Sends answers to an SQS queue, standard or FIFO."""
 
-    def __init__(self, sqs: Any, url: str) -> None:
+    def __init__(self, sqs: Any, url: str, locate: Callable[[Result], str] | None = None) -> None:
+        """`locate` says where else a result is, for answers that are larger than a message."""
         self._sqs = sqs
         self._url = url
+        self._locate = locate
 
     def publish(self, result: Result) -> None:
-        """Answers only. Raises InputError (413) for one that no message can hold, and botocore's errors."""
+        """Answers only; of a large one its `location`, where it has one. Raises botocore's errors.
+
+        Raises InputError (413) for an answer that no message can hold and that is nowhere else.
+        """
         if result.is_error:
             return
         body = result.body()
+        if len(body) > MAX_MESSAGE_BYTES and self._locate is not None:
+            body = Result(result.id, result.model, {"location": self._locate(result)}).body()
         if len(body) > MAX_MESSAGE_BYTES:
             raise InputError(
                 f"result is too large for a message: got {len(body)} bytes, expected at most {MAX_MESSAGE_BYTES}. "

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from functions.aws import error_code
+from functions.aws import CONFLICT, error_code
 from functions.bucket.store import ObjectChangedError, ObjectGoneError, ObjectInfo
 
 MISSING = ("404", "NoSuchKey", "NotFound")
-# 412 when the condition does not hold, 409 when another conditional write is under way.
-CONFLICT = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
 
 
 class S3Store:

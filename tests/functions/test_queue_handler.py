@@ -10,6 +10,8 @@ import pytest
 
 from functions.idempotency import TableClaims
 from functions.results import Result
+from functions.results_bucket import BucketSink
+from functions.results_folder import FolderSink
 from functions.results_queue import MAX_MESSAGE_BYTES, QueueSink
 from layers.errors import ArtifactError, InputError
 from layers.runtime.predictor import Predictor
@@ -65,6 +67,26 @@ def test_a_result_that_no_message_holds_is_refused(aws: StandIn) -> None:
         QueueSink(aws.sqs, queue.url).publish(Result("a", "toy", {"outputs": "x" * MAX_MESSAGE_BYTES}))
     QueueSink(aws.sqs, queue.url).publish(Result("a", "toy", {"error": "refused"}))
     assert aws.messages(queue.url) == []
+
+
+def test_a_large_answer_is_sent_as_its_place_in_the_bucket(aws: StandIn) -> None:
+    queue, bucket = aws.queue(), BucketSink(aws.s3, "results-of-toy", "results/")
+    QueueSink(aws.sqs, queue.url, bucket.location).publish(Result("a", "toy", {"outputs": "x" * MAX_MESSAGE_BYTES}))
+    assert [json.loads(body) for body in aws.messages(queue.url)] == [
+        {"id": "a", "model": "toy", "location": "s3://results-of-toy/results/toy/a.json"}
+    ]
+
+
+def test_an_error_replaces_nothing_and_an_answer_replaces_it(aws: StandIn, tmp_path: Path) -> None:
+    name = aws.bucket()
+    answer, error = Result("a", "toy", {"outputs": 1}), Result("a", "toy", {"error": "refused"})
+    for sink, read in (
+        (BucketSink(aws.s3, name, "results/"), lambda: aws.read(name, "results/toy/a.json")),
+        (FolderSink(tmp_path, "results/"), (tmp_path / "results/toy/a.json").read_bytes),
+    ):
+        for result, held in ((error, error), (error, error), (answer, answer), (error, answer), (answer, answer)):
+            sink.publish(result)
+            assert read() == held.body()
 
 
 def test_a_fifo_results_queue_drops_a_second_answer(aws: StandIn) -> None:
