@@ -8,7 +8,7 @@ from typing import Any
 
 from functions.bucket.notices import Notice, is_older
 from functions.bucket.parts import Parts, Progress
-from functions.bucket.store import ObjectInfo, ObjectStore, read_whole
+from functions.bucket.store import ObjectChangedError, ObjectGoneError, ObjectInfo, ObjectStore, read_whole
 from layers.errors import InputError
 from layers.serving.json_body import json_bytes
 
@@ -48,11 +48,16 @@ class Summary:
 
     def read(self) -> tuple[dict[str, Any], ObjectInfo | None]:
         """What it says; nothing when there is none yet."""
-        info = self.store.info(self.bucket, self.key)
-        if info is None:
-            return {}, None
-        content: dict[str, Any] = json.loads(read_whole(self.store, self.bucket, self.key, info))
-        return content, info
+        for _ in range(ATTEMPTS):
+            info = self.store.info(self.bucket, self.key)
+            if info is None:
+                return {}, None
+            try:
+                content: dict[str, Any] = json.loads(read_whole(self.store, self.bucket, self.key, info))
+            except (ObjectChangedError, ObjectGoneError):
+                continue
+            return content, info
+        raise RuntimeError(f"{self.key}: others keep writing it. The event will be tried again.")
 
     def write(self, facts: Facts, content: dict[str, Any]) -> bool:
         """Unless there is one of a later event. False when there is."""

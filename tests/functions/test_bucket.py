@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -20,6 +20,7 @@ from functions.bucket.function import BucketFunction, Place, UnfinishedError
 from functions.bucket.notices import is_older, read_deliveries
 from functions.bucket.object_work import Limits
 from functions.bucket.rows import Reading
+from functions.bucket.store import ObjectInfo
 from functions.bucket.summary import LISTED_FAILURES
 from functions.emf import Metrics
 from layers.errors import InputError
@@ -359,6 +360,27 @@ def test_an_object_that_changes_meanwhile_is_left_to_its_next_event(setup: Setup
     setup.models.before = overwrite
     assert setup.handle("a.txt") == "superseded"
     assert not (setup.results("a.txt") / "summary.json").exists()
+
+
+class RewritingStore(FolderStore):
+    """Somebody else writes an object once, after it was looked up and before it is read."""
+
+    rewrites = 1
+
+    def read(self, bucket: str, key: str, info: ObjectInfo, start: int, length: int) -> bytes:
+        if self.rewrites:
+            self.rewrites = 0
+            self._path(bucket, key).write_text('{"run": "another", "status": "complete"}', encoding="utf-8")
+        return super().read(bucket, key, info, start, length)
+
+
+def test_a_summary_that_is_written_while_it_is_read_loses_no_event(setup: Setup) -> None:
+    setup.put("a.txt", "a\n")
+    setup.handle("a.txt")
+    setup.digest = "d2"
+    function = replace(setup.function, results=RewritingStore(setup.directory))
+    assert function.handle(event_of("a.txt"), None)["objects"][0]["status"] == "complete"
+    assert setup.summary("a.txt")["digest"] == "d2"
 
 
 # Failures
