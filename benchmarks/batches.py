@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.contest import hold_between, serve
 from benchmarks.example_artifacts import ROOT, SECTIONS, prepare_sections
+from benchmarks.tables import contest, header
 
 CASES = ("1", "10", "100")
 INVOCATIONS = 5000
@@ -35,7 +36,7 @@ def run(say: Callable[..., None]) -> dict[str, Any]:
     """The contest, then each handler's memory in a process of its own."""
     directory = prepare_sections(say)
     os.environ.update(_environment(directory))
-    contest = hold_between(CONTENDERS, "benchmarks.batches", CASES, THREADS, say, rounds=8)
+    held = hold_between(CONTENDERS, "benchmarks.batches", CASES, THREADS, say, rounds=8)
     memory = {}
     for trigger in ("https", "queue", "bucket"):
         command = [sys.executable, "-m", "benchmarks.batches", "memory", trigger]
@@ -44,7 +45,7 @@ def run(say: Callable[..., None]) -> dict[str, Any]:
         )
         memory[trigger] = json.loads(done.stdout.splitlines()[-1])
         say(trigger, memory[trigger])
-    return {**contest, "resident_mib": memory, "records_an_invocation": RECORDS_AN_INVOCATION}
+    return {**held, "resident_mib": memory, "records_an_invocation": RECORDS_AN_INVOCATION}
 
 
 def _environment(directory: Path) -> dict[str, str]:
@@ -149,6 +150,37 @@ def memory(trigger: str) -> list[float]:
             pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
             resident.append(round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1))
     return resident
+
+
+def section(measured: dict[str, Any]) -> str:
+    """The page's part on batches."""
+    alone = {standing["name"]: standing["results"]["1"]["median_ms"] for standing in measured["standings"]}
+    bare = next(iter(alone.values()))
+    lines = [
+        "## Batches of the queue and bucket functions",
+        "",
+        "Records an event (or lines an object) of held-out package descriptions, debian-sections, through the real "
+        "handlers; results go to a folder.",
+        "",
+        contest(measured, "records"),
+        "",
+        f"With one record the queue function takes {alone['queue function'] - bare:.2f} ms more than bare prediction, "
+        f"the bucket function {alone['bucket function'] - bare:.2f} ms more. Records a second, from those medians:",
+        "",
+        header("records", measured["cases"]),
+    ]
+    for standing in measured["standings"]:
+        rates = [1e3 * int(case) / standing["results"][case]["median_ms"] for case in measured["cases"]]
+        lines.append(f"| {standing['name']} | " + " | ".join(f"{rate:,.0f}" for rate in rates) + " |")
+    lines += [
+        "",
+        f"Resident MiB of a handler's process after 1, 1,001 ... 5,001 invocations of "
+        f"{measured['records_an_invocation']} texts:",
+        "",
+    ]
+    for trigger, resident in measured["resident_mib"].items():
+        lines.append(f"- {trigger}: " + ", ".join(f"{mib:.0f}" for mib in resident))
+    return "\n".join(lines)
 
 
 CONTENDERS: dict[str, Callable[[], Contender]] = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import builds, ledger, prefixes
+from benchmarks import batches, builds, ledger, prefixes
 from benchmarks import memory as resident
 from benchmarks.tables import cell, contest, header
 
@@ -160,36 +160,6 @@ def _caches(measured: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _batches(measured: dict[str, Any]) -> str:
-    alone = {standing["name"]: standing["results"]["1"]["median_ms"] for standing in measured["standings"]}
-    bare = next(iter(alone.values()))
-    lines = [
-        "## Batches of the queue and bucket functions",
-        "",
-        "Records an event (or lines an object) of held-out package descriptions, debian-sections, through the real "
-        "handlers; results go to a folder.",
-        "",
-        _contest(measured, "records"),
-        "",
-        f"With one record the queue function takes {alone['queue function'] - bare:.2f} ms more than bare prediction, "
-        f"the bucket function {alone['bucket function'] - bare:.2f} ms more. Records a second, from those medians:",
-        "",
-        _header("records", measured["cases"]),
-    ]
-    for standing in measured["standings"]:
-        rates = [1e3 * int(case) / standing["results"][case]["median_ms"] for case in measured["cases"]]
-        lines.append(f"| {standing['name']} | " + " | ".join(f"{rate:,.0f}" for rate in rates) + " |")
-    lines += [
-        "",
-        f"Resident MiB of a handler's process after 1, 1,001 ... 5,001 invocations of "
-        f"{measured['records_an_invocation']} texts:",
-        "",
-    ]
-    for trigger, resident in measured["resident_mib"].items():
-        lines.append(f"- {trigger}: " + ", ".join(f"{mib:.0f}" for mib in resident))
-    return "\n".join(lines)
-
-
 def _cold_start(measured: dict[str, Any]) -> str:
     lines = [
         "## Cold start",
@@ -249,7 +219,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "prefixes": prefixes.section,
     "events": _events,
     "caches": _caches,
-    "batches": _batches,
+    "batches": batches.section,
     "cold_start": _cold_start,
     "operators": _operators,
     "memory": resident.section,
