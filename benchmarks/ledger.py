@@ -68,7 +68,9 @@ def our_rung(fp32: bool, again: bool, kept: bool) -> Loaded:
 
         caches = {} if again else {"ENCODING_CACHE_BYTES": "0", "PREFIX_CACHE_BYTES": "0"}
         variables = {f"HUNDREDFOLD_{name}": value for name, value in caches.items()}
-        os.environ.update(ARTIFACT_DIR=str(directory(workload, fp32)), HUNDREDFOLD_THREADS=str(THREADS), **variables)
+        os.environ.update(
+            ARTIFACT_DIR=str(directory(workload, fp32=fp32)), HUNDREDFOLD_THREADS=str(THREADS), **variables
+        )
         settings = read_settings()
         predictors = load_predictors(settings.artifact_dir, **settings.load_options())
         stream = texts(workload)

@@ -9,14 +9,13 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from benchmarks import generator_models
+from benchmarks import example_artifacts, generator_models
 from benchmarks.encoder_models import ROOT, WORK
 from benchmarks.example_artifacts import SECTIONS
 from layers.catalogue import ModelSpec
 from layers.compiler.build import build
 from layers.compiler.examples import SAMPLES
 
-ARTIFACTS = WORK / "ledger"
 EVENT = ROOT / "examples/events/classify.json"
 
 
@@ -25,6 +24,7 @@ class Workload:
     """`tokens` is the length that every text is cut to (None: as it is); `new_tokens` what a model is to write."""
 
     name: str
+    artifact: str
     checkpoint: Path
     task: str
     pipeline: str
@@ -51,10 +51,19 @@ def workloads() -> dict[str, Workload]:
     return {
         workload.name: workload
         for workload in (
-            Workload("classify short texts", SECTIONS, "text-classification", "text-classification", gate=accuracy),
-            Workload("embed paragraphs", minilm, "feature-extraction", "feature-extraction", tokens=128),
-            Workload("write 64 tokens after 512", gpt2, "text-generation", "text-generation", 512, 64, anything),
-            Workload("summarize 384 tokens in 64", t5, "summarization", "", 384, 64, anything),
+            Workload(
+                "classify short texts",
+                "debian-sections",
+                SECTIONS,
+                "text-classification",
+                "text-classification",
+                gate=accuracy,
+            ),
+            Workload("embed paragraphs", "minilm", minilm, "feature-extraction", "feature-extraction", tokens=128),
+            Workload(
+                "write 64 tokens after 512", "gpt2", gpt2, "text-generation", "text-generation", 512, 64, anything
+            ),
+            Workload("summarize 384 tokens in 64", "t5-small", t5, "summarization", "", 384, 64, anything),
         )
     }
 
@@ -63,21 +72,16 @@ def prepare(say: Callable[..., None]) -> None:
     """Build, for each workload, the artifact that is chosen and the one in fp32."""
     for name in ("gpt2", "t5-small"):
         generator_models.prepare(name, say, peers=False)
+    example_artifacts.prepare(say)
     for workload in workloads().values():
-        for precision in ("fp32", "auto" if workload.new_tokens is None else "int8"):
-            table = {"name": slug(workload.name), "source": str(workload.checkpoint), "task": workload.task}
-            spec = ModelSpec.model_validate({**table, "precision": precision, "gate": workload.gate})
-            build(spec, ROOT, directory(workload, precision == "fp32").parent, "x86_64", say)
+        output = directory(workload, fp32=True)
+        table = {"name": output.name, "source": str(workload.checkpoint), "task": workload.task, "precision": "fp32"}
+        build(ModelSpec.model_validate({**table, "gate": workload.gate}), ROOT, output.parent, "x86_64", say)
 
 
-def directory(workload: Workload, fp32: bool) -> Path:
-    """An artifact of a workload."""
-    return ARTIFACTS / ("fp32" if fp32 else "chosen") / slug(workload.name)
-
-
-def slug(name: str) -> str:
-    """A workload's name as a model's."""
-    return name.replace(" ", "-")
+def directory(workload: Workload, *, fp32: bool) -> Path:
+    """An artifact of a workload; the chosen one is shared with the other benchmarks."""
+    return WORK / ("ledger-fp32" if fp32 else "artifacts") / workload.artifact
 
 
 def texts(workload: Workload) -> Iterator[str]:
