@@ -27,8 +27,9 @@ PARTS = (
     "cold_start",
     "memory",
 )
-# Run by name only: an emulator that pip does not install; root and control groups; ten minutes and ten gigabytes.
-ON_REQUEST = ("exactness", "memory_sizes", "builds")
+# Run by name only: an emulator that pip does not install; root and control groups; ten minutes and ten gigabytes;
+# a graphics card.
+ON_REQUEST = ("exactness", "memory_sizes", "builds", "gpu")
 
 
 def main(names: list[str]) -> None:

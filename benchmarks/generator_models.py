@@ -27,7 +27,7 @@ def prepare(name: str, say: Callable[[str], None], *, peers: bool = True) -> Pat
     """
     if not (CHECKPOINTS / name).exists():
         say(f"making {name}")
-        _checkpoint(name)
+        write_checkpoint(name)
     table = {"name": name, "source": str(CHECKPOINTS / name), "task": TASKS[name], "precision": "int8"}
     build(ModelSpec.model_validate({**table, "gate": {"max_drop": 1.0}}), ROOT, ARTIFACTS, "x86_64", say)
     if peers and not (CTRANSLATE2 / name).exists():
@@ -35,7 +35,8 @@ def prepare(name: str, say: Callable[[str], None], *, peers: bool = True) -> Pat
     return ARTIFACTS / name
 
 
-def _checkpoint(name: str) -> None:
+def write_checkpoint(name: str) -> None:
+    """Random weights at the shape of that name, with an example model's tokenizer."""
     import torch
     import transformers
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +33,8 @@ ELEMENT_TYPES = {
     "tensor(bfloat16)": 16,
 }
 ITEM_BYTES = {1: 4, 6: 4, 7: 8, 10: 2, 16: 2}
+# int16 and int32.
+RAW_TYPES = {2: 5, 4: 6}
 NUMPY_OF = {1: np.float32, 6: np.int32, 7: np.int64}
 # What onnxruntime's kernels may expect of an address.
 ALIGNMENT = 256
@@ -64,11 +67,16 @@ class Tensor:
     owner: onnxruntime.OrtValue
 
 
-def rows_of(buffer: onnxruntime.OrtValue, first: int, rows: int) -> Tensor:
+def raw_buffer(place: Place, shape: tuple[int, ...], element_type: int) -> Tensor:
+    """Memory that graphs see as `element_type`, and numpy as integers of its size: it has no bfloat16."""
+    owner = place.allocate(shape, RAW_TYPES[ITEM_BYTES[element_type]])
+    return Tensor(element_type, shape, owner.data_ptr(), owner)
+
+
+def rows_of(buffer: Tensor, first: int, rows: int) -> Tensor:
     """`rows` rows of a buffer from row `first` on, in place."""
-    shape, element_type = tuple(buffer.shape()), buffer.element_type()
-    stride = int(np.prod(shape[1:], dtype=np.int64)) * ITEM_BYTES[element_type]
-    return Tensor(element_type, (rows, *shape[1:]), buffer.data_ptr() + first * stride, buffer)
+    stride = int(np.prod(buffer.shape[1:], dtype=np.int64)) * ITEM_BYTES[buffer.element_type]
+    return Tensor(buffer.element_type, (rows, *buffer.shape[1:]), buffer.address + first * stride, buffer.owner)
 
 
 class Device:
@@ -80,6 +88,8 @@ class Device:
         self.inputs = {node.name: ELEMENT_TYPES[node.type] for node in session.get_inputs()}
         self.outputs = {node.name: ELEMENT_TYPES[node.type] for node in session.get_outputs()}
         self._ids = count(1)
+        # Runs that are recorded cannot overlap.
+        self.lock = Lock()
 
     def record(
         self,
@@ -119,6 +129,7 @@ class Recording:
     ) -> None:
         place = device.place
         self._run_id = run_id
+        self._lock = device.lock
         self._recorded = place.kind == "cuda" and run_id != NOT_RECORDED
         self._session = device.session
         self._binding = device.session.io_binding()
@@ -142,8 +153,9 @@ class Recording:
 
     def run(self) -> None:
         """Send what `feed` holds and run; returns when the device has finished."""
-        self._block.update_inplace(self._staged)
-        self._session.run_with_iobinding(self._binding, self._options)
+        with self._lock:
+            self._block.update_inplace(self._staged)
+            self._session.run_with_iobinding(self._binding, self._options)
 
     def answer(self, name: str) -> Array:
         """A copy of an output of the last run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,3 +33,11 @@ class Decoder(Protocol):
 
     def release(self) -> None:
         """The request is over: leave what later ones can use. Idempotent."""
+
+
+@runtime_checkable
+class LikeliestDecoder(Protocol):
+    """A decoder that finds the likeliest token itself, where copying every row's logits would cost more."""
+
+    def step_to_likeliest(self, tokens: Sequence[int]) -> list[tuple[int, float]]:
+        """As `Decoder.step`; the likeliest token of each row and its logit."""

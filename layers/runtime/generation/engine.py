@@ -17,11 +17,14 @@ from layers.errors import ArtifactError, InputError
 from layers.generation import GENERATION, Generation
 from layers.runtime.batching import in_caller_order, plan_batches
 from layers.runtime.cache import CacheReport
-from layers.runtime.cpu import instruction_set, thread_count
+from layers.runtime.card import machine_for
+from layers.runtime.cpu import thread_count
+from layers.runtime.device import CARD, Device, Place
 from layers.runtime.engine import DEFAULT_BATCH_TOKENS, LoadOptions, open_session
 from layers.runtime.generation.beams import beam_search
 from layers.runtime.generation.decoder import Decoder, Ids
 from layers.runtime.generation.detokenizer import Detokenizer
+from layers.runtime.generation.device_rows import DeviceDecoder, DeviceRows, rows_for
 from layers.runtime.generation.encoder import SourceEncoder
 from layers.runtime.generation.graph_decoder import GraphDecoder
 from layers.runtime.generation.loop import TokenEvent, generate
@@ -40,6 +43,8 @@ DEFAULT_PREFIX_CACHE_BYTES = 256 * 2**20
 DEFAULT_GENERATIONS = 4
 DEFAULT_WAIT_SECONDS = 10.0
 MAX_ROWS = 32
+# Memory on a device that is kept between requests, with what was recorded for it.
+MOST_IDLE_ROWS = 4
 
 
 class GenerationLoadOptions(LoadOptions, total=False):
@@ -106,7 +111,9 @@ class GenerationEngine:
         max_generations: int = DEFAULT_GENERATIONS,
         generation_wait_seconds: float = DEFAULT_WAIT_SECONDS,
         limits: TokenLimits = NO_LIMITS,
+        place: Place | None = None,
     ) -> None:
+        """With a `place`, keys and values lie there, and runs of one shape are recorded."""
         if (generation.kind == "encoder-decoder") != (encoder_session is not None):
             raise ArtifactError(f"{manifest.name}: {GENERATION} says {generation.kind}. Build the model again.")
         self.manifest = manifest
@@ -126,6 +133,10 @@ class GenerationEngine:
             wait_seconds=generation_wait_seconds,
         )
         self._encoder = SourceEncoder(encoder_session, generation.cache, self._pad) if encoder_session else None
+        self._devices = (
+            (Device(session, place), Device(encoder_session, place) if encoder_session else None) if place else None
+        )
+        self._idle_rows: list[DeviceRows] = []
         reusable = variant.row_independent and generation.kind == "decoder" and prefix_cache_bytes > 0
         self._prefixes = PrefixCache(prefix_cache_bytes) if reusable else None
 
@@ -146,12 +157,13 @@ class GenerationEngine:
         generation_wait_seconds: float = DEFAULT_WAIT_SECONDS,
         limits: TokenLimits = NO_LIMITS,
     ) -> GenerationEngine:
-        """Open an artifact: the variant named, or the one chosen for the CPU this runs on.
+        """Open an artifact: the variant named, or the one chosen for the machine this runs on.
 
         Raises ArtifactError when a file is missing or altered, or nothing in the artifact is meant for this machine.
         """
         manifest = Manifest.read(directory)
-        chosen = manifest.variant(variant) if variant else manifest.variant_for(instruction_set())
+        chosen = manifest.variant(variant) if variant else manifest.variant_for(machine_for(manifest))
+        place = CARD if chosen.on_card else None
         if chosen.file is None:
             raise ArtifactError(f"{manifest.name}: variant {chosen.name!r} was reported but not shipped")
         target = TARGET_TOKENIZER if TARGET_TOKENIZER in manifest.files else TOKENIZER
@@ -161,9 +173,9 @@ class GenerationEngine:
         threads = threads or thread_count()
         # Opening a session holds no lock of the interpreter, so everything else is read meanwhile.
         with ThreadPoolExecutor(2) as beside:
-            opening = beside.submit(open_session, directory / chosen.file, threads, alone=alone)
+            opening = beside.submit(open_session, directory / chosen.file, threads, alone=alone, place=place)
             encoder = chosen.encoder_file and beside.submit(
-                open_session, directory / chosen.encoder_file, threads, alone=alone
+                open_session, directory / chosen.encoder_file, threads, alone=alone, place=place
             )
             limit = limits.input_limit(generation.source_max_tokens or manifest.limits.max_tokens)
             tokenizer = TextTokenizer.load(directory / TOKENIZER, limit, encoding_cache_bytes)
@@ -189,6 +201,7 @@ class GenerationEngine:
             max_generations=max_generations,
             generation_wait_seconds=generation_wait_seconds,
             limits=limits,
+            place=place,
         )
 
     def room(self, prompt: Prompt) -> int:
@@ -319,6 +332,10 @@ class GenerationEngine:
         """A decoder with a slot for so many rows of so many tokens, for as long as the context lasts."""
         slot = self._slots.acquire(rows, tokens, prompts[0].tokens)
         try:
+            if self._devices is not None:
+                with self._lend_rows(self._devices, prompts, tokens, rows) as lent:
+                    yield lent
+                return
             sources = self._encoder.encode([_source(prompt) for prompt in prompts]) if self._encoder else None
             decoder = GraphDecoder(
                 self._session,
@@ -334,6 +351,25 @@ class GenerationEngine:
                 decoder.release()
         finally:
             self._slots.release(slot)
+
+    @contextmanager
+    def _lend_rows(
+        self, devices: tuple[Device, Device | None], prompts: Sequence[Prompt], tokens: int, rows: int
+    ) -> Iterator[Decoder]:
+        """A decoder on the device; its memory is kept for the next request of that size, with its recordings."""
+        sources = [_source(prompt) for prompt in prompts] if self._encoder else None
+        longest = max(map(len, sources)) if sources else 0
+        wanted = rows_for(self.generation, rows=rows, tokens=tokens, sources=longest)
+        memory = next((idle for idle in self._idle_rows if idle.size == wanted), None)
+        if memory is None:
+            memory = DeviceRows(*devices, self.generation, wanted)
+        else:
+            self._idle_rows.remove(memory)
+        try:
+            yield DeviceDecoder(memory, sources)
+        finally:
+            self._idle_rows.insert(0, memory)
+            del self._idle_rows[MOST_IDLE_ROWS:]
 
     @property
     def _pad(self) -> int:

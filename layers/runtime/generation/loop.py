@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from layers.runtime.generation.decoder import Decoder, Ids, Logits
+from layers.errors import ModelOutputError
+from layers.runtime.generation.decoder import Decoder, Ids, LikeliestDecoder, Logits
 from layers.runtime.generation.detokenizer import Detokenizer
 from layers.runtime.generation.options import DecodingOptions, FinishReason
 from layers.runtime.generation.sampling import TokenChooser, TopTokens
@@ -50,7 +52,20 @@ class Row:
 
         A token that ends the text in several ways is reported as the first of: end token, stop string, length.
         """
-        token, logprob, top = self._chooser.choose(self._history[: self._length], scores)
+        return self._take(*self._chooser.choose(self._history[: self._length], scores))
+
+    @property
+    def takes_likeliest(self) -> bool:
+        """Whether `advance` would take the likeliest token whatever the other scores are, and report no scores."""
+        return self._chooser.takes_likeliest
+
+    def accept(self, token: int, score: float) -> TokenEvent:
+        """As `advance`, of a token that is known to be the likeliest, with its logit."""
+        if not math.isfinite(score):
+            raise ModelOutputError(f"the decoder's logits hold {score}: no token can be chosen")
+        return self._take(token, None, ())
+
+    def _take(self, token: int, logprob: float | None, top: TopTokens) -> TokenEvent:
         self._history[self._length] = token
         self._length += 1
         text, stopped = self._stops.feed(self._text.add(token))
@@ -83,11 +98,13 @@ def generate(
         decoder.reorder([0] * len(prompts))
     else:
         logits = decoder.prefill(prompts)
+    chooser = decoder if isinstance(decoder, LikeliestDecoder) and all(row.takes_likeliest for row in rows) else None
+    likeliest: list[tuple[int, float]] | None = None
     while True:
         tokens: list[int] = []
         going: list[int] = []
         for place, row in enumerate(rows):
-            event = row.advance(logits[place])
+            event = row.advance(logits[place]) if likeliest is None else row.accept(*likeliest[place])
             if event.finish is None:
                 tokens.append(event.token)
                 going.append(place)
@@ -97,4 +114,7 @@ def generate(
         if len(going) < len(rows):
             decoder.reorder(going)
             rows = [rows[place] for place in going]
-        logits = decoder.step(tokens)
+        if chooser is None:
+            logits = decoder.step(tokens)
+        else:
+            likeliest = chooser.step_to_likeliest(tokens)

@@ -62,6 +62,11 @@ class TokenChooser:
         self._logprobs = options.logprobs or options.top_tokens > 0
         self._top_tokens = options.top_tokens
 
+    @property
+    def takes_likeliest(self) -> bool:
+        """Whether the choice is the highest score and nothing else is asked of the scores."""
+        return not self._processors and self._random is None and not self._logprobs
+
     def choose(self, history: History, scores: Scores) -> Choice:
         """The next token after `history`; `scores` [vocabulary] may be changed.
 
