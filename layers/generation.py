@@ -38,6 +38,8 @@ from layers.artifact import Record
 from layers.errors import ArtifactError
 
 GENERATION = "generation.json"
+# A fact in a graph's metadata: its prompts are not to be padded.
+EXACT_PROMPTS = "exact_prompts"
 # Names that tell a card's graph from a processor's.
 LOGIT_POSITIONS, LOGIT_ROWS, POSITION_IDS, BEST, BEST_SCORE = (
     "logit_positions",

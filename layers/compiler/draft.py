@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from layers.artifact import (
@@ -24,12 +25,13 @@ from layers.artifact import (
 )
 from layers.catalogue import ModelSpec
 from layers.compiler.generative_recipe import TRAINED_TOKENS, GenerativeRecipe
-from layers.compiler.generative_session import GenerativeSession
+from layers.compiler.generative_session import GenerativeSession, open_graph
 from layers.compiler.net import count_operators
 from layers.compiler.plan import Plan
 from layers.compiler.recipe import Recipe, save
 from layers.compiler.tokenizer import TARGET_TOKENIZER, ConvertedTokenizer
 from layers.generation import GENERATION
+from layers.runtime.device import open_on_card
 from layers.runtime.engine import Engine
 
 VERSIONED = ("onnxruntime", "onnx", "onnx-ir", "onnxscript", "tokenizers", "transformers", "numpy")
@@ -96,7 +98,9 @@ class Draft:
     def open_generative(self, name: str, threads: int) -> GenerativeSession:
         """Open one variant of a model that writes text."""
         assert isinstance(self.recipe, GenerativeRecipe)
-        return GenerativeSession.open(self.directory, self.variants[name], self.recipe.cache, threads)
+        variant = self.variants[name]
+        opener = open_on_card if variant.on_card else partial(open_graph, threads=threads)
+        return GenerativeSession.open(self.directory, variant, self.recipe.cache, opener)
 
     def manifest(self, *, chosen: dict[InstructionSet, str], goldens: tuple[Golden, ...], parity: str) -> Manifest:
         """The manifest as things stand."""

@@ -148,7 +148,8 @@ def _decoder_feed(recipe: GenerativeRecipe, session: GenerativeSession, passage:
     count, cache = len(passage.tokens), recipe.cache
     empty = np.zeros((1, cache.kv_heads, count, cache.head_dim), np.float32)
     sources = session.encode([passage.source]) if passage.source is not None else None
-    cross = {**sources.cross, "encoder_attention_mask": sources.mask} if sources else {}
+    answers = {name: value.numpy() for name, value in sources.cross.items()} if sources else {}
+    cross = {**answers, "encoder_attention_mask": sources.mask} if sources else {}
     return {
         "input_ids": passage.tokens[None],
         "lengths": np.array([count], np.int32),

@@ -5,7 +5,7 @@ For the gate and the clock of the build; what serves requests is layers/runtime/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,12 @@ from numpy.typing import NDArray
 from layers.artifact import Variant
 from layers.generation import LOGIT_POSITIONS, LOGIT_ROWS, POSITION_IDS, CacheLayout
 
+# ONNX's number of a type, and a numpy type of its size.
+STORED: dict[str, tuple[int, type[np.generic]]] = {
+    "tensor(float)": (1, np.float32),
+    "tensor(float16)": (10, np.float16),
+    "tensor(bfloat16)": (16, np.uint16),
+}
 Ids = NDArray[np.int64]
 Logits = NDArray[np.float32]
 
@@ -25,7 +31,7 @@ Logits = NDArray[np.float32]
 class Sources:
     """An encoder's answer: cross keys and values by input name, and the mask int32 [batch, source]."""
 
-    cross: dict[str, NDArray[np.float32]]
+    cross: dict[str, onnxruntime.OrtValue]
     mask: NDArray[np.int32]
 
 
@@ -38,11 +44,13 @@ class GenerativeSession:
     encoder: onnxruntime.InferenceSession | None
 
     @classmethod
-    def open(cls, directory: Path, variant: Variant, layout: CacheLayout, threads: int) -> GenerativeSession:
-        """Open a variant's files."""
+    def open(
+        cls, directory: Path, variant: Variant, layout: CacheLayout, opener: Callable[[Path], Any]
+    ) -> GenerativeSession:
+        """Open a variant's files with `opener`, here or on a card."""
         assert variant.file is not None, "a variant that was not written cannot be judged"
-        encoder = variant.encoder_file and open_graph(directory / variant.encoder_file, threads)
-        return cls(layout, open_graph(directory / variant.file, threads), encoder or None)
+        encoder = opener(directory / variant.encoder_file) if variant.encoder_file else None
+        return cls(layout, opener(directory / variant.file), encoder)
 
     def encode(self, texts: Sequence[Ids]) -> Sources | None:
         """Run the encoder on texts of any lengths; None for a decoder alone."""
@@ -50,8 +58,13 @@ class GenerativeSession:
             return None
         ids, mask = right_padded(texts)
         names = [output.name for output in self.encoder.get_outputs()]
-        answers: Any = self.encoder.run(names, {"input_ids": ids, "attention_mask": mask})
-        return Sources(dict(zip(names, answers, strict=True)), mask.astype(np.int32))
+        binding = self.encoder.io_binding()
+        for name, array in (("input_ids", ids), ("attention_mask", mask)):
+            binding.bind_cpu_input(name, array)
+        for name in names:
+            binding.bind_output(name)
+        self.encoder.run_with_iobinding(binding, unrecorded())
+        return Sources(dict(zip(names, binding.get_outputs(), strict=True)), mask.astype(np.int32))
 
     def begin(self, rows: int, capacity: int, sources: Sources | None = None) -> Sequences:
         """Empty caches for `rows` sequences of up to `capacity` tokens."""
@@ -65,8 +78,9 @@ class Sequences:
         layout = session.layout
         shape = (rows, layout.kv_heads, capacity, layout.head_dim)
         self._decoder = session.decoder
+        types = {node.name: STORED[node.type] for node in session.decoder.get_inputs() if node.type in STORED}
         self._caches = {
-            f"{layer}.{part}": onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
+            f"{layer}.{part}": _zeros(shape, *types[f"past_key_values.{layer}.{part}"])
             for layer in range(layout.layers)
             for part in ("key", "value")
         }
@@ -86,15 +100,17 @@ class Sequences:
             **self._places(ids, counts, (counts[:, None] - 1).astype(np.int64) if wanted is None else wanted),
         }
         if self._sources is not None:
-            feeds |= {**self._sources.cross, "encoder_attention_mask": self._sources.mask}
+            feeds["encoder_attention_mask"] = self._sources.mask
         binding = self._decoder.io_binding()
         for name, array in feeds.items():
             binding.bind_cpu_input(name, array)
+        for name, source in (self._sources.cross if self._sources else {}).items():
+            binding.bind_ortvalue_input(name, source)
         binding.bind_output("logits")
         for name, cache in self._caches.items():
             binding.bind_ortvalue_input(f"past_key_values.{name}", cache)
             binding.bind_ortvalue_output(f"present.{name}", cache)
-        self._decoder.run_with_iobinding(binding)
+        self._decoder.run_with_iobinding(binding, unrecorded())
         logits: Logits = binding.get_outputs()[0].numpy()
         return logits
 
@@ -108,6 +124,18 @@ class Sequences:
             past = (self.lengths - counts).astype(np.int64)
             feeds[POSITION_IDS] = past[:, None] + np.arange(width)
         return feeds
+
+
+def _zeros(shape: tuple[int, ...], element_type: int, integers: type[np.generic]) -> onnxruntime.OrtValue:
+    """An empty cache on the processor; numpy has no bfloat16, whose zeros are those of integers."""
+    return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(np.zeros(shape, integers), element_type)
+
+
+def unrecorded() -> onnxruntime.RunOptions:
+    """Runs of shapes that do not come again: a card is not to record them."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", "-1")
+    return options
 
 
 def right_padded(rows: Sequence[Ids]) -> tuple[Ids, Ids]:

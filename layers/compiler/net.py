@@ -50,6 +50,7 @@ class Net:
         self.ms: Operators = self._builder.opset(MICROSOFT, 1)
         self._initializers: dict[str, Value] = {}
         self.shared: dict[tuple[object, ...], Value] = {}
+        self.facts: dict[str, str] = {}
 
     def input(
         self,
@@ -221,7 +222,9 @@ class Net:
         if self.plan.tapped:
             for value in {id(v): v for v in self.taps.values()}.values():
                 self._builder.add_output(value, None)
-        return ir.Model(self._graph, ir_version=IR_VERSION, producer_name="hundredfold")
+        return ir.Model(
+            self._graph, ir_version=IR_VERSION, producer_name="hundredfold", metadata_props=dict(self.facts)
+        )
 
     def _with_bias(self, product: Product) -> Value:
         return product.value if product.bias is None else self.op.Add(product.value, product.bias)

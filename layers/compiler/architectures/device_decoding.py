@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from layers.compiler.architectures.decoding import Decoding
+from layers.compiler.architectures.decoding import AttentionShape, Decoding
 from layers.compiler.device_net import DeviceNet
 from layers.compiler.net import Net
-from layers.generation import BEST, BEST_SCORE, LOGIT_ROWS, POSITION_IDS, CacheLayout
+from layers.generation import BEST, BEST_SCORE, EXACT_PROMPTS, LOGIT_ROWS, POSITION_IDS, CacheLayout
 
 
 class DeviceDecoding(Decoding):
@@ -40,6 +40,19 @@ class DeviceDecoding(Decoding):
         for value, dtype in ((best, ir.DataType.INT64), (score, ir.DataType.FLOAT)):
             value.shape, value.type = ir.Shape(["batch", "positions"]), ir.TensorType(dtype)
         return {**super().outputs(exact), BEST: best, BEST_SCORE: score}
+
+    def self_attention(
+        self,
+        layer: int,
+        shape: AttentionShape,
+        query: ir.Value,
+        key: ir.Value | None = None,
+        value: ir.Value | None = None,
+    ) -> ir.Value:
+        """As Decoding.self_attention. With a bias the card aligns a prompt by its end, padding included."""
+        if shape.bias is not None:
+            self.net.facts[EXACT_PROMPTS] = "yes"
+        return super().self_attention(layer, shape, query, key, value)
 
     def _place_tokens(self) -> ir.Value:
         return self.net.input(POSITION_IDS)

@@ -14,7 +14,7 @@ from threading import get_ident
 import numpy as np
 import numpy.typing as npt
 
-from layers.generation import BEST, BEST_SCORE, LOGIT_POSITIONS, LOGIT_ROWS, POSITION_IDS, Generation
+from layers.generation import BEST, BEST_SCORE, EXACT_PROMPTS, LOGIT_POSITIONS, LOGIT_ROWS, POSITION_IDS, Generation
 from layers.runtime.bucketed import ROWS, WIDTHS, bucket
 from layers.runtime.device import Device, Recording, Tensor, raw_buffer, rows_of
 from layers.runtime.generation.decoder import Ids, Logits
@@ -80,6 +80,7 @@ class DeviceRows:
         self.lengths = np.zeros(rows, np.int32)
         self._recordings: dict[tuple[object, ...], Recording] = {}
         self._flat = LOGIT_ROWS in decoder.inputs
+        self._exact = EXACT_PROMPTS in decoder.session.get_modelmeta().custom_metadata_map
 
     def begin(self, row: int, prompt: Ids, source: Ids | None = None) -> Scores:
         """Compute a prompt into a row that nobody has; what the row held is gone."""
@@ -90,7 +91,8 @@ class DeviceRows:
         """As `begin`; logits [positions, vocabulary] at those of the prompt."""
         if source is not None:
             self._read_source(row, source)
-        width = min(bucket(len(prompt), WIDTHS), self.capacity) if len(prompt) > 1 else 1
+        exact = self._exact or len(prompt) == 1
+        width = len(prompt) if exact else min(bucket(len(prompt), WIDTHS), self.capacity)
         recording = self._prompt_recording(row, width, len(positions))
         feed = recording.feed
         feed["input_ids"][0] = self._generation.pad_token_id or 0
@@ -162,7 +164,7 @@ class DeviceRows:
     def _prompt_recording(self, row: int, width: int, positions: int) -> Recording:
         key = ("prompt", row, width, positions, get_ident())
         if key not in self._recordings:
-            replayed = row < RECORDED_PROMPTS and positions == 1
+            replayed = row < RECORDED_PROMPTS and positions == 1 and width in (1, *WIDTHS)
             self._recordings[key] = self._record(row, 1, width, positions, width, replayed=replayed)
         return self._recordings[key]
 
