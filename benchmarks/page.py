@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import batches, builds, ledger, prefixes
 from benchmarks import memory as resident
+from benchmarks.gpu_page import gpu_section
 from benchmarks.tables import cell, contest, header
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
@@ -226,4 +227,5 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "builds": builds.section,
     "exactness": _exactness,
     "memory_sizes": _memory_sizes,
+    "gpu": gpu_section,
 }

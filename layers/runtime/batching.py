@@ -18,6 +18,8 @@ def plan_batches(lengths: Sequence[int], *, max_batch_size: int, max_batch_token
     text longer than that is a batch of its own. Among all cuts of the texts sorted by length, the one
     with the least padded tokens plus `RUN_COST_TOKENS` a run is taken.
     """
+    if len(set(lengths)) == 1 and len(lengths) <= max_batch_size and sum(lengths) <= max_batch_tokens:
+        return [list(range(len(lengths)))]
     order = sorted(range(len(lengths)), key=lambda position: -lengths[position])
     cost = [0] + [0] * len(order)
     start_of_last = [0] * (len(order) + 1)
