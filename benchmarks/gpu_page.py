@@ -15,8 +15,8 @@ def gpu_section(measured: Mapping[str, Any]) -> str:
         "## On a graphics card",
         "",
         f"{measured['card']}, onnxruntime-gpu {measured['onnxruntime']}. Token ids on the processor in, answers on the "
-        "processor out. Medians in milliseconds; every contender's answers were compared with fp32 on the processor "
-        "first, and one that differed by more than 2% of their scale would not have been timed.",
+        "processor out. Medians in milliseconds. Every contender's logits of BERT and log probabilities of GPT-2 were "
+        "compared with fp32 on the processor first; one off by more than 2% of their scale would not have been timed.",
         "",
         "BERT-base in float16, texts x tokens:",
         "",
