@@ -128,7 +128,7 @@ def check_python(arguments: list[str]) -> None:
         elif "/" in word and previous != "--output":
             assert (ROOT / word).exists(), f"no file {word}"
         elif not previous.startswith("-"):
-            assert word in models, f"models.toml has no {word}"
+            assert word in models or f"{{{word}}}" in known, f"models.toml has no {word}, nor does {call} take it"
         previous = word
 
 

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     """Most requests being answered or waiting for a worker; beyond it a request is refused with 429."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Threads that answer requests; 0 answers one at a time on the server's own thread, as Lambda needs it."""
+    batch_wait_ms: Annotated[float, Field(ge=0)] | None = None
+    """How long a text may wait for others to be computed with, of requests that do not write; absent: not at all."""
     encoding_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 2**20
     """What the cache of encodings may hold, per model."""
     response_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 2**20

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from layers.runtime.alignment import Encoding
 from layers.runtime.engine import Engine, Outputs
@@ -80,8 +80,15 @@ class Demand:
     done: Future[tuple[list[Any], float]] = field(default_factory=Future)
 
 
+class Gathering(Protocol):
+    """Where runs bring their demands."""
+
+    def ask(self, demand: Demand) -> tuple[list[Any], float]:
+        """The results of a demand's items, and its share of the seconds that they took; raises what doing it raised."""
+
+
 class Meeting:
-    """Where so many runs bring their demands. The last to come, or to leave, does the work of all."""
+    """A gathering of so many runs. The last to come, or to leave, does the work of all."""
 
     def __init__(self, attending: int) -> None:
         self._attending = attending
@@ -89,11 +96,11 @@ class Meeting:
         self._lock = Lock()
 
     def ask(self, demand: Demand) -> tuple[list[Any], float]:
-        """The results of a demand's items, and its share of the seconds that they took."""
+        """As `Gathering.ask`."""
         with self._lock:
             self._waiting.append(demand)
             complete = self._complete()
-        _carry_out(complete)
+        carry_out(complete)
         return demand.done.result()
 
     def leave(self) -> None:
@@ -101,7 +108,7 @@ class Meeting:
         with self._lock:
             self._attending -= 1
             complete = self._complete()
-        _carry_out(complete)
+        carry_out(complete)
 
     def _complete(self) -> list[Demand]:
         if len(self._waiting) < self._attending:
@@ -110,7 +117,8 @@ class Meeting:
         return complete
 
 
-def _carry_out(demands: Sequence[Demand]) -> None:
+def carry_out(demands: Sequence[Demand]) -> None:
+    """Settle every demand: those of a kind in one call, and each alone where that fails."""
     by_kind: dict[Hashable, list[Demand]] = {}
     for demand in demands:
         by_kind.setdefault(demand.kind, []).append(demand)
@@ -139,11 +147,11 @@ def _do(demands: Sequence[Demand]) -> None:
 
 
 class MetRun(Run):
-    """A run that brings to a meeting what it would do alone."""
+    """A run that brings to a gathering what it would do alone."""
 
-    def __init__(self, engine: Engine | GenerationEngine, meeting: Meeting, max_inputs: int | None) -> None:
+    def __init__(self, engine: Engine | GenerationEngine, gathering: Gathering, max_inputs: int | None) -> None:
         super().__init__(engine, max_inputs)
-        self._meeting = meeting
+        self._gathering = gathering
 
     def forward(self, encodings: Sequence[Encoding], outputs: Sequence[str] | None = None) -> list[Outputs]:
         """As `Run.forward`."""
@@ -174,7 +182,7 @@ class MetRun(Run):
 
     def _ask(self, kind: Hashable, items: Sequence[Any], do: Callable[[Sequence[Any]], Sequence[Any]]) -> Any:
         started = perf_counter()
-        results, seconds = self._meeting.ask(Demand(kind, items, do))
+        results, seconds = self._gathering.ask(Demand(kind, items, do))
         self._inference += seconds
         # Waiting for others is no part of this run's time.
         self._started += perf_counter() - started - seconds

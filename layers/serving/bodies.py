@@ -13,7 +13,7 @@ from layers.serving.task_body import TaskBody, parse_object, read_flag, read_tas
 
 async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
     """The body's JSON object. Raises InputError: 413 beyond `max_bytes`, and as `parse_object`."""
-    return parse_object(await _read_within(request, max_bytes))
+    return parse_object(await read_bytes(request, max_bytes))
 
 
 async def read_task(request: Request, max_bytes: int) -> TaskBody:
@@ -34,7 +34,8 @@ def take_stream(parameters: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
     return wanted, {name: value for name, value in parameters.items() if name != "stream"}
 
 
-async def _read_within(request: Request, max_bytes: int) -> bytes:
+async def read_bytes(request: Request, max_bytes: int) -> bytes:
+    """The body as it came. Raises InputError (413) beyond `max_bytes`."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         _refuse_size(int(declared), max_bytes)

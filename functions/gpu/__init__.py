@@ -1,0 +1,1 @@
+"""The endpoint: the application on a port, as SageMaker runs a container."""
