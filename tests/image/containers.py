@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 BASE_IMAGE = "localhost/lambda-look-alike:3.11"
@@ -21,6 +21,7 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 """
+Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 MEMORY_MIB = 1769
 # What Lambda gives a function: a read-only root, its own /tmp, one CPU at 1,769 MiB, a user of its own, nothing else.
 LIMITS = [
@@ -49,13 +50,14 @@ def prepare(work: Path) -> dict[str, str]:
     }
 
 
-def why_not(work: Path) -> str | None:
+def why_not(work: Path, which: Callable[[str], str | None] = shutil.which, run: Run | None = None) -> str | None:
     """Why no container can be run here; None when one ran within Lambda's limits. Makes the base if missing."""
-    missing = [name for name in ("podman", "runc", "mmdebstrap") if shutil.which(name) is None]
+    run = run or _run
+    missing = [name for name in ("podman", "runc", "mmdebstrap") if which(name) is None]
     if missing:
         return f"{', '.join(missing)} not installed"
     steps: list[Sequence[str]] = []
-    if podman("image", "exists", BASE_IMAGE).returncode != 0:
+    if run(["podman", "image", "exists", BASE_IMAGE]).returncode != 0:
         tar = work / "base.tar"
         if not tar.is_file():
             making = f"{tar}.part"
@@ -66,10 +68,14 @@ def why_not(work: Path) -> str | None:
         steps.append(["podman", "import", str(tar), BASE_IMAGE])
     steps.append(["podman", "run", "--rm", *LIMITS, BASE_IMAGE, "true"])
     for step in steps:
-        done = subprocess.run(step, capture_output=True, text=True, check=False)
+        done = run(step)
         if done.returncode != 0:
             return f"{step[0]} {step[1]}: {done.stderr.strip()[-300:]}"
     return None
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def podman(*arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:
