@@ -12,7 +12,7 @@ from constructs import Construct
 from infra.backend import Backend, backend_of
 from infra.constructs.alarms import AlarmTopic, ModelAlarms
 from infra.constructs.budget import MODEL_TAG, ModelBudget
-from infra.constructs.dashboard import NAMESPACE, ModelDashboard
+from infra.constructs.dashboard import ModelDashboard
 from infra.constructs.function import ModelFunction
 from infra.constructs.golden_check import GoldenCheck
 from infra.constructs.queue import JobQueue
@@ -21,6 +21,7 @@ from infra.constructs.storage import ModelStorage
 from infra.constructs.url import HttpsUrl
 from infra.deployment import Deployment, monthly_budget_usd
 from infra.naming import stack_name
+from infra.own_metrics import NAMESPACE
 from infra.planner.prices import PriceTable
 from infra.sizing import FunctionSize, Size
 from infra.stages import Stage

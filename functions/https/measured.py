@@ -13,6 +13,7 @@ METRICS: dict[str, tuple[str, Unit]] = {
     "x-tokenization-time": ("TokenizationLatency", "Milliseconds"),
     "x-inference-time": ("InferenceLatency", "Milliseconds"),
     "x-queue-time": ("QueueLatency", "Milliseconds"),
+    "x-compute-texts": ("BatchSize", "Count"),
     "x-compute-tokens": ("Tokens", "Count"),
     "x-generated-tokens": ("GeneratedTokens", "Count"),
 }
@@ -29,4 +30,7 @@ def measure(metrics: Metrics, answer: Mapping[str, Any], milliseconds: float) ->
     for header, (name, unit) in METRICS.items():
         if header in headers:
             metrics.add(name, float(headers[header]), unit)
+    if "x-compute-time" in headers:
+        before = float(headers["x-tokenization-time"]) + float(headers["x-inference-time"])
+        metrics.add("PostprocessingLatency", max(0.0, float(headers["x-compute-time"]) - before), "Milliseconds")
     metrics.add("CacheHits", headers.get("x-cache") == "hit")

@@ -158,6 +158,7 @@ class QueueFunction:
         self.metrics.add("GeneratedTokens", prediction.generated_tokens)
         self.metrics.add("TokenizationLatency", prediction.tokenization_ms, "Milliseconds")
         self.metrics.add("InferenceLatency", prediction.inference_ms, "Milliseconds")
+        self.metrics.add("PostprocessingLatency", prediction.postprocessing_ms, "Milliseconds")
         return Result(job.id, job.asked.model, fields | {"digest": self.digests.get(job.asked.model)})
 
     def _refusal(self, entry: Entry, refusal: InputError) -> Result:

@@ -11,13 +11,11 @@ from constructs import Construct
 from infra.constructs.alarms import url_metric
 from infra.constructs.function import ModelFunction
 from infra.constructs.queue import JobQueue
+from infra.own_metrics import COLD_START, NAMESPACE, STAGES
 from infra.planner.prices import PriceTable
 from infra.sizing import FunctionSize
 from layers.catalogue import Trigger
 
-# What the functions write in the embedded metric format.
-NAMESPACE = "Hundredfold"
-STAGES = ("TokenizationLatency", "InferenceLatency", "PostprocessingLatency")
 PERIOD = Duration.minutes(5)
 HOUR = Duration.hours(1)
 WIDTH = 12
@@ -68,18 +66,18 @@ class ModelDashboard(Construct):
             ],
         )
 
-    def show_stages(self, triggers: Sequence[str]) -> None:
+    def show_stages(self, triggers: Sequence[Trigger]) -> None:
         """Latency percentiles of each stage of an answer, and cold starts."""
         self.add_row(
             "Latency by stage, milliseconds",
             [
                 self._own(stage, trigger, statistic)
                 for trigger in triggers
-                for stage in STAGES
+                for stage in STAGES[trigger]
                 for statistic in ("p50", "p99")
             ],
             "Cold starts",
-            [self._own("ColdStart", trigger, "Sum") for trigger in triggers],
+            [self._own(COLD_START, trigger, "Sum") for trigger in triggers],
         )
 
     def show_url(self, function: ModelFunction) -> None:

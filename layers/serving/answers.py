@@ -23,6 +23,7 @@ def prediction_answer(value: Any, prediction: Prediction, started: float, queue_
     headers = {
         "x-compute-type": "cpu",
         "x-compute-time": f"{prediction.tokenization_ms + prediction.inference_ms + prediction.postprocessing_ms:.3f}",
+        "x-compute-texts": str(prediction.text_count),
         "x-compute-tokens": str(prediction.token_count),
         "x-tokenization-time": f"{prediction.tokenization_ms:.3f}",
         "x-queue-time": f"{queue_ms:.3f}",
