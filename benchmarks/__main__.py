@@ -29,7 +29,7 @@ PARTS = (
 )
 # Run by name only: an emulator that pip does not install; root and control groups; ten minutes and ten gigabytes;
 # a graphics card.
-ON_REQUEST = ("exactness", "memory_sizes", "builds", "gpu")
+ON_REQUEST = ("exactness", "memory_sizes", "builds", "gpu", "endpoint")
 
 
 def main(names: list[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batches, builds, ledger, prefixes
+from benchmarks import batches, builds, endpoint, ledger, prefixes
 from benchmarks import memory as resident
 from benchmarks.gpu_page import gpu_section
 from benchmarks.tables import cell, contest, header
@@ -228,4 +228,5 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exactness": _exactness,
     "memory_sizes": _memory_sizes,
     "gpu": gpu_section,
+    "endpoint": endpoint.section,
 }

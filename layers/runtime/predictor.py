@@ -10,8 +10,9 @@ from typing import Any, Unpack
 from layers.artifact import MANIFEST, Manifest
 from layers.errors import ArtifactError, InputError
 from layers.runtime.cache import CacheReport
-from layers.runtime.engine import Engine
-from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine, GenerationLoadOptions
+from layers.runtime.engine import Engine, LoadOptions
+from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine
+from layers.runtime.generation.load_options import GenerationLoadOptions
 from layers.runtime.run import Prediction, Run, StreamEvent
 from layers.runtime.tasks import TASKS, UNLISTED
 from layers.runtime.tasks.task import Task
@@ -46,7 +47,7 @@ class Predictor:
         if Manifest.read(directory).task in GENERATIVE_TASKS:
             engine = GenerationEngine.load(directory, **options)
         else:
-            for name in ("kv_cache_bytes", "prefix_cache_bytes", "max_generations", "generation_wait_seconds"):
+            for name in GenerationLoadOptions.__annotations__.keys() - LoadOptions.__annotations__.keys():
                 options.pop(name, None)  # type: ignore[misc]  # keys of a TypedDict are literals elsewhere
             engine = Engine.load(directory, **options)  # type: ignore[misc]  # what is left are its options
         predictor = cls(engine)

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from layers.errors import ArtifactError
-from layers.runtime.generation.engine import (
+from layers.runtime.generation.load_options import (
     DEFAULT_GENERATIONS,
     DEFAULT_KV_CACHE_BYTES,
     DEFAULT_PREFIX_CACHE_BYTES,
@@ -20,9 +20,9 @@ from layers.runtime.limits import DEFAULT_REQUEST_TOKENS, TokenLimits
 
 
 class Settings(BaseSettings):
-    """`ARTIFACT_DIR`, and the rest under `HUNDREDFOLD_` (`HUNDREDFOLD_MAX_BATCH_SIZE`, ...)."""
+    """`ARTIFACT_DIR`, and the rest under `HUNDREDFOLD_` (`HUNDREDFOLD_MAX_BATCH_SIZE`, ...); empty means not set."""
 
-    model_config = SettingsConfigDict(frozen=True, env_prefix="HUNDREDFOLD_")
+    model_config = SettingsConfigDict(frozen=True, env_prefix="HUNDREDFOLD_", env_ignore_empty=True)
 
     artifact_dir: Annotated[Path, Field(validation_alias="artifact_dir")]
     """An artifact, or a folder of artifacts served by name."""
@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """Most requests that are written at once, per generative model; others wait."""
     generation_wait_seconds: Annotated[float, Field(ge=0)] = DEFAULT_WAIT_SECONDS
     """How long a request waits for others to be written before it is refused with 429."""
+    generation_rows: Annotated[int, Field(ge=0, le=256)] = 0
+    """Most texts of different requests that are written together; 0 gives every request a decoder of its own."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Threads of a session; when absent, what the CPU share of the environment allows."""
     init_seconds: Annotated[float, Field(ge=0)] = 8.0
@@ -80,6 +82,7 @@ class Settings(BaseSettings):
             "prefix_cache_bytes": self.prefix_cache_bytes,
             "max_generations": self.max_generations,
             "generation_wait_seconds": self.generation_wait_seconds,
+            "generation_rows": self.generation_rows,
             "limits": TokenLimits(
                 input_tokens=self.max_input_tokens,
                 request_tokens=self.max_request_tokens,

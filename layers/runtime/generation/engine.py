@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +21,24 @@ from layers.runtime.cache import CacheReport
 from layers.runtime.card import machine_for
 from layers.runtime.cpu import thread_count
 from layers.runtime.device import CARD, Device, Place
-from layers.runtime.engine import DEFAULT_BATCH_TOKENS, LoadOptions, open_session
+from layers.runtime.engine import DEFAULT_BATCH_TOKENS, open_session
 from layers.runtime.generation.beams import beam_search
 from layers.runtime.generation.decoder import Decoder, Ids
 from layers.runtime.generation.detokenizer import Detokenizer
 from layers.runtime.generation.device_rows import DeviceDecoder, DeviceRows, rows_for
 from layers.runtime.generation.encoder import SourceEncoder
 from layers.runtime.generation.graph_decoder import GraphDecoder
+from layers.runtime.generation.joining import joining
+from layers.runtime.generation.load_options import (
+    DEFAULT_GENERATIONS,
+    DEFAULT_KV_CACHE_BYTES,
+    DEFAULT_PREFIX_CACHE_BYTES,
+    DEFAULT_WAIT_SECONDS,
+)
 from layers.runtime.generation.loop import TokenEvent, generate
 from layers.runtime.generation.options import DecodingOptions, FinishReason
 from layers.runtime.generation.prefix_cache import PrefixCache
+from layers.runtime.generation.slot_rows import lend_rows
 from layers.runtime.generation.slots import SlotPool
 from layers.runtime.limits import NO_LIMITS, TokenLimits
 from layers.runtime.tokenizer import DEFAULT_CACHE_BYTES, TextTokenizer
@@ -38,22 +47,9 @@ GENERATIVE_TASKS = ("text-generation", "text2text-generation", "summarization", 
 # Where source and target of a translator have vocabularies of their own.
 TARGET_TOKENIZER = "tokenizer.target.json"
 
-DEFAULT_KV_CACHE_BYTES = 2**30
-DEFAULT_PREFIX_CACHE_BYTES = 256 * 2**20
-DEFAULT_GENERATIONS = 4
-DEFAULT_WAIT_SECONDS = 10.0
 MAX_ROWS = 32
 # Memory on a device that is kept between requests, with what was recorded for it.
 MOST_IDLE_ROWS = 4
-
-
-class GenerationLoadOptions(LoadOptions, total=False):
-    """Keyword arguments of `GenerationEngine.load`, for those who pass them on."""
-
-    kv_cache_bytes: int
-    prefix_cache_bytes: int
-    max_generations: int
-    generation_wait_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +106,7 @@ class GenerationEngine:
         prefix_cache_bytes: int = DEFAULT_PREFIX_CACHE_BYTES,
         max_generations: int = DEFAULT_GENERATIONS,
         generation_wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        generation_rows: int = 0,
         limits: TokenLimits = NO_LIMITS,
         place: Place | None = None,
     ) -> None:
@@ -139,6 +136,11 @@ class GenerationEngine:
         self._idle_rows: list[DeviceRows] = []
         reusable = variant.row_independent and generation.kind == "decoder" and prefix_cache_bytes > 0
         self._prefixes = PrefixCache(prefix_cache_bytes) if reusable else None
+        lend = partial(lend_rows, session, generation, self._slots, self._prefixes)
+        joined = generation_rows if variant.row_independent else 0
+        self._scheduler = joining(
+            generation, self._slots, detokenizer, lend, self._devices, rows=joined, tokens=self.max_total_tokens
+        )
 
     @classmethod
     def load(
@@ -155,6 +157,7 @@ class GenerationEngine:
         prefix_cache_bytes: int = DEFAULT_PREFIX_CACHE_BYTES,
         max_generations: int = DEFAULT_GENERATIONS,
         generation_wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        generation_rows: int = 0,
         limits: TokenLimits = NO_LIMITS,
     ) -> GenerationEngine:
         """Open an artifact: the variant named, or the one chosen for the machine this runs on.
@@ -200,6 +203,7 @@ class GenerationEngine:
             prefix_cache_bytes=prefix_cache_bytes,
             max_generations=max_generations,
             generation_wait_seconds=generation_wait_seconds,
+            generation_rows=generation_rows,
             limits=limits,
             place=place,
         )
@@ -258,6 +262,8 @@ class GenerationEngine:
             self.admit(prompt, own)
         if any(own.num_beams > 1 for own in options):
             return [self._beams(prompt, own) for prompt, own in zip(prompts, options, strict=True)]
+        if self._scheduler is not None:
+            return [[text] for text in self._collect(prompts, options)]
         longest = max((len(p.tokens) + own.max_new_tokens for p, own in zip(prompts, options, strict=True)), default=1)
         together = min(MAX_ROWS, self._slots.rows_within_budget(longest)) if self.variant.row_independent else 1
         batches = plan_batches(
@@ -291,6 +297,11 @@ class GenerationEngine:
         with self._open([prompt], len(prompt.tokens) + 2, rows=1, cached=False) as decoder:
             list(generate(decoder, [prompt.tokens], [DecodingOptions(max_new_tokens=2)], self.detokenizer))
 
+    @property
+    def joins_texts(self) -> bool:
+        """Whether texts of different requests are written together."""
+        return self._scheduler is not None
+
     def cache_reports(self) -> dict[str, CacheReport]:
         """Of the cache of encodings, and of prefixes where they are reused."""
         reports = {"encodings": self.tokenizer.cache_report()}
@@ -308,6 +319,9 @@ class GenerationEngine:
         tokens = [prompt.tokens for prompt in prompts]
         longest = max(len(prompt) + own.max_new_tokens for prompt, own in zip(tokens, options, strict=True))
         branches = len(prompts) > 1 and all(prompt is prompts[0] for prompt in prompts)
+        if self._scheduler is not None and not branches:
+            yield from self._scheduler.run(tokens, [prompt.source for prompt in prompts], options)
+            return
         with self._open(prompts[:1] if branches else prompts, longest, rows=len(prompts)) as decoder:
             yield from generate(decoder, tokens, options, self.detokenizer)
 

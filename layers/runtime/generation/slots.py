@@ -93,7 +93,10 @@ class Slot:
 
 
 class SlotPool:
-    """Lends slots: at most `max_slots` at a time, their memory together at most `budget_bytes`."""
+    """Lends slots: at most `max_slots` at a time, their memory together at most `budget_bytes`.
+
+    `wait_seconds` is how long a request waits for one.
+    """
 
     def __init__(
         self, layout: CacheLayout, *, max_tokens: int, budget_bytes: int, max_slots: int, wait_seconds: float
@@ -102,7 +105,7 @@ class SlotPool:
         self._max_tokens = max_tokens
         self._budget = budget_bytes
         self._max_slots = max_slots
-        self._wait_seconds = wait_seconds
+        self.wait_seconds = wait_seconds
         self._idle: list[Slot] = []
         self._running: dict[int, int] = {}
         self._changed = Condition()
@@ -138,12 +141,12 @@ class SlotPool:
         """
         self.admit(rows, tokens)
         needed = self.needed(rows, tokens)
-        deadline = monotonic() + self._wait_seconds
+        deadline = monotonic() + self.wait_seconds
         with self._changed:
             while len(self._running) >= self._max_slots or sum(self._running.values()) + needed > self._budget:
                 if not self._changed.wait(max(0.0, deadline - monotonic())):
                     raise InputError(
-                        f"the model is busy: got no room within {self._wait_seconds:g} s beside {len(self._running)} "
+                        f"the model is busy: got no room within {self.wait_seconds:g} s beside {len(self._running)} "
                         "running requests. Try again later.",
                         status=429,
                         error_type="overloaded",
@@ -160,6 +163,19 @@ class SlotPool:
             while self._idle and sum(self._running.values()) + self._idle_bytes() > self._budget:
                 self._idle.pop(0)
             return slot
+
+    def resize(self, slot: Slot, rows: int, tokens: int) -> bool:
+        """Let a lent slot become one of so many rows of so many tokens; false while others need the memory."""
+        wanted = max(self.needed(rows, tokens), slot.bytes)
+        with self._changed:
+            others = sum(self._running.values()) - self._running[id(slot)]
+            if others + wanted > self._budget:
+                return False
+            self._running[id(slot)] = wanted
+            while self._idle and others + wanted + self._idle_bytes() > self._budget:
+                self._idle.pop(0)
+            self._changed.notify_all()
+            return True
 
     def release(self, slot: Slot) -> None:
         """Take a slot back with what it holds."""

@@ -140,3 +140,20 @@ def test_those_who_wait_get_their_turn() -> None:
         thread.join()
     assert most[0] <= 2
     assert running == []
+
+
+def test_a_lent_slot_grows_as_far_as_others_leave_memory() -> None:
+    lender = pool(budget_tokens=4 * 256)
+    growing = lender.acquire(1, 256)
+    growing.shape(1, 256)
+    assert lender.resize(growing, 3, 256)
+    other = lender.acquire(1, 200)
+    assert not lender.resize(growing, 4, 256)
+    assert not lender.resize(growing, 2, 512)
+    lender.release(other)
+    assert lender.resize(growing, 2, 512)
+    assert lender.held_bytes() == 2 * 512 * TOKEN
+    # What it has allocated counts, whatever it says that it needs.
+    growing.shape(2, 512)
+    assert lender.resize(growing, 1, 1)
+    assert lender.held_bytes() == 2 * 512 * TOKEN

@@ -1,0 +1,195 @@
+"""Rows of a processor's decoder in one slot: they begin, advance together and end, each when it likes.
+
+A row is computed where it lies, in the slot's own buffers, so nothing is copied when others come or go. Memory grows to
+the last row in use and to the longest, and only then is anything moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import onnxruntime
+
+from layers.generation import Generation
+from layers.runtime.generation.decoder import Ids, Logits
+from layers.runtime.generation.graph_decoder import PREFILL_TOKENS
+from layers.runtime.generation.prefix_cache import PrefixCache
+from layers.runtime.generation.slots import NO_TOKENS, Slot, SlotPool, capacity_for
+
+
+class Run:
+    """Runs of one shape: `width` new tokens in so many rows of a slot, from row `first` on; logits of one position."""
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        generation: Generation,
+        slot: Slot,
+        first: int,
+        rows: int,
+        width: int,
+    ) -> None:
+        self._session = session
+        self._binding = session.io_binding()
+        self.input_ids = np.zeros((rows, width), dtype=np.int64)
+        self.positions = np.zeros((rows, 1), dtype=np.int64)
+        self.lengths = np.zeros(rows, dtype=np.int32)
+        self.total = np.zeros((), dtype=np.int32)
+        self.logits: Logits = np.empty((rows, 1, generation.vocabulary), dtype=np.float32)
+        inputs = {
+            "input_ids": self.input_ids,
+            "logit_positions": self.positions,
+            "lengths": self.lengths,
+            "total_length": self.total,
+        }
+        # On a CPU these are views of the arrays, not copies.
+        for name, array in inputs.items():
+            self._binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+        self._binding.bind_ortvalue_output("logits", onnxruntime.OrtValue.ortvalue_from_numpy(self.logits))
+        names = [f"{layer}.{part}" for layer in range(generation.cache.layers) for part in ("key", "value")]
+        for name, view in zip(names, slot.views, strict=True):
+            value = onnxruntime.OrtValue.ortvalue_from_numpy(view[first : first + rows])
+            self._binding.bind_ortvalue_input(f"past_key_values.{name}", value)
+            self._binding.bind_ortvalue_output(f"present.{name}", value)
+
+    def run(self) -> None:
+        """With what the arrays hold; `total` is the longest of `lengths`."""
+        self.total[()] = self.lengths.max()
+        self._session.run_with_iobinding(self._binding)
+
+
+class RunScores:
+    """Logits of a run by row; `first` is the slot's row that the run's first one is."""
+
+    def __init__(self, run: Run, first: int, rows: Iterable[int]) -> None:
+        self._run = run
+        self._first = first
+        self._rows = rows
+
+    def logits(self, row: int) -> Logits:
+        """As `RowScores.logits`."""
+        scores: Logits = self._run.logits[row - self._first, 0]
+        return scores
+
+    def likeliest(self) -> dict[int, tuple[int, float]]:
+        """As `RowScores.likeliest`."""
+        tokens = {row: int(self.logits(row).argmax()) for row in self._rows}
+        return {row: (token, float(self.logits(row)[token])) for row, token in tokens.items()}
+
+
+class SlotRows:
+    """`Rows` for variants whose rows are independent. Prompts are reused between texts where `prefixes` are kept."""
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        generation: Generation,
+        pool: SlotPool,
+        slot: Slot,
+        prefixes: PrefixCache | None,
+    ) -> None:
+        self._session = session
+        self._generation = generation
+        self._pool = pool
+        self._slot = slot
+        self._prefixes = prefixes
+        self._admitted: dict[int, int] = {}
+        self._held: dict[int, list[int]] = {}
+        self._step: Run | None = None
+        self._step_shape = (0, 0, 0)
+        if prefixes is not None:
+            prefixes.keep(slot.tokens, slot.views)
+        slot.tokens = NO_TOKENS
+
+    def admits(self, row: int, tokens: int) -> bool:
+        """As `Rows.admits`."""
+        admitted = {**self._admitted, row: tokens}
+        if not self._pool.resize(self._slot, max(admitted) + 1, max(admitted.values())):
+            return False
+        self._admitted = admitted
+        return True
+
+    def begin(self, row: int, prompt: Ids, source: Ids | None = None) -> RunScores:
+        """As `Rows.begin`, of a model that has no sources: in parts, and from what earlier texts left of the prompt."""
+        assert source is None, "rows of an encoder-decoder have buffers for sources"
+        self._held[row] = []
+        self._make_room(len(prompt))
+        past = self._take_stored(row, prompt)
+        for start in range(past, len(prompt), PREFILL_TOKENS):
+            part = prompt[start : start + PREFILL_TOKENS]
+            run = Run(self._session, self._generation, self._slot, first=row, rows=1, width=len(part))
+            run.input_ids[0] = part
+            run.positions[0] = len(part) - 1
+            run.lengths[0] = start + len(part)
+            run.run()
+        self._held[row] = prompt.tolist()
+        return RunScores(run, row, [row])
+
+    def advance(self, tokens: Mapping[int, int]) -> RunScores:
+        """As `Rows.advance`."""
+        self._make_room(1 + max(len(self._held[row]) for row in tokens))
+        for row, token in tokens.items():
+            self._held[row].append(token)
+        run = self._step_run()
+        # A row that nobody has writes where the next one begins, and nobody reads its answer.
+        run.lengths[:] = [len(self._held[row]) if row in self._held else 1 for row in range(len(run.lengths))]
+        run.input_ids[:, 0] = [tokens.get(row, 0) for row in range(len(run.lengths))]
+        run.run()
+        return RunScores(run, 0, tokens)
+
+    def end(self, row: int) -> None:
+        """As `Rows.end`."""
+        if self._prefixes is not None:
+            own = [view[row : row + 1] for view in self._slot.views]
+            self._prefixes.keep(np.array(self._held[row], dtype=np.int64), own)
+        del self._held[row], self._admitted[row]
+
+    def _make_room(self, tokens: int) -> None:
+        """For the rows in use: what they hold, and so many tokens in one of them."""
+        rows = max(self._held) + 1
+        kept = [len(self._held.get(row, [])) for row in range(rows)]
+        longest = capacity_for(max(tokens, *kept, 1), self._generation.max_tokens)
+        self._slot.shape(rows, longest, kept=kept[: self._slot.rows])
+
+    def _step_run(self) -> Run:
+        shape = (self._slot.rows, self._slot.capacity, self._slot.allocations)
+        if self._step is None or self._step_shape != shape:
+            self._step = Run(self._session, self._generation, self._slot, first=0, rows=self._slot.rows, width=1)
+            self._step_shape = shape
+        return self._step
+
+    def _take_stored(self, row: int, prompt: Ids) -> int:
+        """Copy what is stored of the prompt's beginning; how many tokens are there then."""
+        if self._prefixes is None:
+            return 0
+        past = 0
+        for block in self._prefixes.find(prompt, 0):
+            size = block.shape[2]
+            for view, part in zip(self._slot.views, block, strict=True):
+                view[row, :, past : past + size] = part
+            past += size
+        past = min(past, len(prompt) - 1)
+        self._prefixes.record(past, len(prompt) - past)
+        return past
+
+
+@contextmanager
+def lend_rows(
+    session: onnxruntime.InferenceSession,
+    generation: Generation,
+    pool: SlotPool,
+    prefixes: PrefixCache | None,
+    tokens: int,
+    prompt: Ids,
+) -> Iterator[SlotRows]:
+    """Rows in a slot of the pool while the context lasts; the first has room for so many tokens.
+
+    Raises InputError as `SlotPool.acquire`.
+    """
+    slot = pool.acquire(1, tokens, prompt)
+    try:
+        yield SlotRows(session, generation, pool, slot, prefixes)
+    finally:
+        pool.release(slot)
