@@ -34,7 +34,7 @@ class BatchedPredictor(Predictor):
 
 
 def batched(predictor: Predictor, settings: Settings) -> Predictor:
-    """The predictor with its requests joined, where settings ask for it and there is something to join.
+    """The predictor with its requests joined and warm, where settings ask for it and there is something to join.
 
     Texts are computed together only by a variant whose rows are independent; by another, one a run in order of age.
     """
@@ -47,5 +47,7 @@ def batched(predictor: Predictor, settings: Settings) -> Predictor:
         max_waiting=settings.max_concurrent_requests,
     )
     together = BatchedPredictor(engine, batcher)
+    # On the thread that will run the graph: a card keeps what it has recorded by thread.
+    MetRun(engine, batcher, None).forward([engine.tokenizer.encode_uncached("warm up")])
     together.warmed = predictor.warmed
     return together

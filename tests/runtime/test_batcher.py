@@ -215,3 +215,12 @@ def test_only_models_that_read_are_batched_and_only_when_asked(tmp_path: Path, t
     assert isinstance(batched(reading, settings), BatchedPredictor)
     assert batched(writing, settings) is writing
     assert batched(reading, Settings(artifact_dir=tmp_path)) is reading  # type: ignore[call-arg]
+
+
+def test_a_batched_predictor_is_warm(toy: Toy) -> None:
+    engine = CountingEngine.load(toy.directory, threads=1)
+    assert isinstance(engine, CountingEngine)
+    engine.calls, engine.gate = [], threading.Event()
+    engine.gate.set()
+    batched(Predictor(engine), Settings(artifact_dir=toy.directory, batch_wait_ms=2))  # type: ignore[call-arg]
+    assert engine.calls == [1]

@@ -296,6 +296,8 @@ class GenerationEngine:
         prompt = Prompt(tokens) if start is None or self._encoder is None else Prompt(np.array([start]), tokens)
         with self._open([prompt], len(prompt.tokens) + 2, rows=1, cached=False) as decoder:
             list(generate(decoder, [prompt.tokens], [DecodingOptions(max_new_tokens=2)], self.detokenizer))
+        if self._scheduler is not None:
+            self.generate([prompt], [DecodingOptions(max_new_tokens=2)])
 
     @property
     def joins_texts(self) -> bool:
