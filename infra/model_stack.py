@@ -78,6 +78,7 @@ class ModelStack(Stack):
             Rollout(self, f"{trigger.title()}Rollout", live=function.live, alarms=heeded, stage=self._stage)
         if size.function.concurrency:
             self._check(asked, functions.values())
+            self._warn_of_throttles(size.function)
         else:
             off = "concurrency = 0: no request is answered, and the new version is not checked."
             Annotations.of(self).add_warning_v2("hundredfold:switched-off", off)
@@ -132,6 +133,16 @@ class ModelStack(Stack):
         )
         for function in functions:
             function.live.node.add_dependency(check)
+
+    def _warn_of_throttles(self, size: FunctionSize) -> None:
+        """Reserving less than the demand needs is allowed, and said."""
+        if size.concurrency < size.needed:
+            Annotations.of(self).add_warning_v2(
+                "hundredfold:concurrency",
+                f"{self._deployment.name}: got {size.concurrency} environments at once, the plan needs {size.needed} "
+                "for [traffic]: requests beyond are answered with 429. Raise [deploy] concurrency and the stage's "
+                "max_concurrency, or lower [traffic].",
+            )
 
     def _report(self, functions: Mapping[Trigger, ModelFunction], size: FunctionSize) -> None:
         self._dashboard.show_functions(functions, size)

@@ -10,7 +10,7 @@ from infra.admission import Member
 from infra.planner.plan import plan_model
 from infra.planner.prices import PriceTable
 from infra.stages import Stage
-from layers.catalogue import DeploySpec
+from layers.catalogue import DeploySpec, ModelSpec
 from layers.errors import CatalogueError
 
 Mode = Literal["realtime", "asynchronous"]
@@ -18,7 +18,10 @@ Mode = Literal["realtime", "asynchronous"]
 
 @dataclass(frozen=True)
 class FunctionSize:
-    """A function's share of a machine and how many of it there may be. `warm_*` count environments kept ready."""
+    """A function's share of a machine and how many of it there may be.
+
+    `needed` environments serve the planned demand, 0 where nothing was planned. `warm_*` count those kept ready.
+    """
 
     architecture: Literal["x86_64", "arm64"]
     memory_mib: int
@@ -26,6 +29,7 @@ class FunctionSize:
     warm_minimum: int = 0
     warm_maximum: int = 0
     snapstart: bool = False
+    needed: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,9 @@ class _Wish:
     instances_min: int
     instances_max: int
     requests_per_second: float
+    concurrency: int = 0
 
 
-# Of what an instance can take at most, so that the next one is there in time.
-LOADED = 0.7
 MANY = 1_000_000
 MOST_MIB = 10240
 # A function that only forwards waits for the network: a quarter of a CPU is more than it uses.
@@ -94,7 +97,8 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
         raise CatalogueError(
             f"{name}: built for {architecture}, to be deployed on functions. Build it for x86_64 or arm64."
         )
-    concurrency = min(deploy.concurrency, stage.max_concurrency or deploy.concurrency)
+    needed = sum(each.concurrency for each in wishes)
+    concurrency = _reserved(deploy, needed, stage)
     warm = max(each.provisioned for each in wishes)
     most_warm = max([warm, deploy.provisioned_max or 0, *(entry.maximum for entry in deploy.schedule)])
     function = FunctionSize(
@@ -109,8 +113,16 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
         warm_minimum=min(warm, concurrency),
         warm_maximum=min(most_warm, concurrency),
         snapstart=any(each.snapstart for each in wishes) and warm == 0,
+        needed=needed,
     )
     return Size(function, None)
+
+
+def _reserved(deploy: DeploySpec, needed: int, stage: Stage) -> int:
+    """What the table states, or else what the plan needs, and no less than the table's default; as the stage allows."""
+    stated = "concurrency" in deploy.model_fields_set
+    wanted = deploy.concurrency if stated else max(deploy.concurrency, needed)
+    return min(wanted, stage.max_concurrency or wanted)
 
 
 def _on_endpoint(deploy: DeploySpec, wish: _Wish, stage: Stage) -> Size:
@@ -121,11 +133,13 @@ def _on_endpoint(deploy: DeploySpec, wish: _Wish, stage: Stage) -> Size:
     function = FunctionSize(
         architecture="arm64",
         memory_mib=FORWARDING_MIB,
-        concurrency=min(deploy.concurrency, stage.max_concurrency or deploy.concurrency),
+        concurrency=_reserved(deploy, wish.concurrency, stage),
+        needed=wish.concurrency,
     )
     most = min(max(wish.instances_max, 1), stage.max_instances)
     least = 0 if wish.mode == "asynchronous" else min(max(wish.instances_min, 1), most)
-    per_minute = 60 * LOADED * wish.requests_per_second / max(wish.instances_max, 1)
+    # The planner's figure leaves an instance idle part of the time already.
+    per_minute = 60 * wish.requests_per_second / max(wish.instances_max, 1)
     return Size(function, EndpointSize(wish.instance_type, wish.mode, least, most, per_minute))
 
 
@@ -138,7 +152,7 @@ def _wish(member: Member, prices: PriceTable) -> _Wish:
         # Without a plan the demand is what one instance should take, and the stage bounds how many there may be.
         rate = max(member.spec.traffic.requests_per_second, 1.0)
         return _Wish("gpu", None, 0, False, deploy.instance_type, deploy.mode, 1, MANY, MANY * rate)
-    option = plan_model(member.spec, member.manifest, prices).chosen
+    option = plan_model(_unbounded(member.spec), member.manifest, prices).chosen
     return _Wish(
         target=option.target,
         memory_mib=option.memory_mib,
@@ -149,4 +163,12 @@ def _wish(member: Member, prices: PriceTable) -> _Wish:
         instances_min=option.instances_min,
         instances_max=option.instances_max,
         requests_per_second=option.requests_per_second,
+        concurrency=option.concurrency,
     )
+
+
+def _unbounded(spec: ModelSpec) -> ModelSpec:
+    """Without the concurrency that its table states: fewer environments than the demand needs are a choice."""
+    deploy = spec.deploy
+    rest = deploy.model_fields_set - {"concurrency"}
+    return spec.model_copy(update={"deploy": DeploySpec.model_construct(rest, **dict(deploy))})

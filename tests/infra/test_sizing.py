@@ -1,0 +1,86 @@
+"""Sizes: what the table states holds, and the plan decides the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from aws_cdk.assertions import Annotations, Match, Template
+
+from infra.admission import Member
+from infra.app import compose
+from infra.planner.plan import plan_model
+from infra.planner.prices import PriceTable
+from infra.sizing import Size, size
+from infra.stages import Stage
+from layers.artifact import INSTRUCTION_SETS
+from layers.catalogue import ModelSpec
+from tests.infra.planner.manifests import manifest_of, spec_of
+from tests.infra.projects import app_of, write_project
+from tests.infra.resources import model_functions
+
+BUSY = {"requests_per_second": 2000, "p95_ms": 2000}
+BUSY_CATALOGUE = """
+[busy]
+source = "checkpoint"
+task = "text-classification"
+[busy.traffic]
+requests_per_second = 2000
+p95_ms = 2000
+"""
+PRICES = PriceTable.read()
+
+
+def member(spec: ModelSpec, target: str = "x86_64") -> Member:
+    manifest = manifest_of(instruction_sets=INSTRUCTION_SETS[target])
+    return Member(spec, manifest.model_copy(update={"target": target}), Path("unread"))
+
+
+def sized(spec: ModelSpec, target: str = "x86_64", stage: Stage | None = None) -> Size:
+    return size([member(spec, target)], stage or Stage(name="test", max_instances=100), PRICES)
+
+
+def test_what_the_plan_needs_is_reserved_where_the_table_says_nothing() -> None:
+    spec = spec_of(BUSY, target="lambda")
+    needed = plan_model(spec, member(spec).manifest, PRICES).chosen.concurrency
+    assert needed > spec.deploy.concurrency
+    assert sized(spec).function.concurrency == needed
+
+
+def test_the_default_is_reserved_where_the_plan_needs_less() -> None:
+    assert sized(spec_of(target="lambda")).function.concurrency == 10
+
+
+def test_the_stage_bounds_what_the_plan_asks_for() -> None:
+    function = sized(spec_of(BUSY, target="lambda"), stage=Stage(name="test", max_concurrency=12)).function
+    assert function.concurrency == 12 < function.needed
+
+
+@pytest.mark.parametrize("target", ["lambda", "gpu"])
+def test_what_the_table_states_is_reserved(target: str) -> None:
+    spec = spec_of(BUSY, target=target, concurrency=3)
+    function = sized(spec, "cuda" if target == "gpu" else "x86_64").function
+    assert function.concurrency == 3 < function.needed
+
+
+def test_an_instance_is_given_what_the_plan_counts_on() -> None:
+    """The planner leaves 40% of an instance idle; that is not taken off twice."""
+    spec = spec_of({"requests_per_second": 50, "p95_ms": 2000}, target="gpu", mode="realtime")
+    chosen = plan_model(spec, member(spec, "cuda").manifest, PRICES).chosen
+    endpoint = sized(spec, "cuda").endpoint
+    assert endpoint is not None
+    per_instance = 60 * chosen.requests_per_second / chosen.instances_max
+    assert endpoint.invocations_per_minute == pytest.approx(per_instance)
+
+
+@pytest.mark.parametrize(("table", "warned"), [("", False), ("[busy.deploy]\nconcurrency = 7", True)])
+def test_a_stack_that_reserves_too_little_says_so(tmp_path: Path, table: str, warned: bool) -> None:
+    [stack] = compose(app_of(write_project(tmp_path, BUSY_CATALOGUE + table), "dev"))
+    said = Annotations.from_stack(stack).find_warning("*", Match.any_value())
+    about = [str(each.entry.data) for each in said if "environments at once" in str(each.entry.data)]
+    assert bool(about) is warned
+    if warned:
+        [function] = model_functions(Template.from_stack(stack)).values()
+        assert function["ReservedConcurrentExecutions"] == 7
+        assert "got 7 environments" in about[0]
+        assert "the plan needs" in about[0]
