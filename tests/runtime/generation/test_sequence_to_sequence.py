@@ -11,6 +11,7 @@ from layers.errors import InputError
 from layers.generation import GenerationDefaults
 from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.predictor import Predictor
+from layers.runtime.vocabulary import without_extra_spaces
 from tests.runtime.generation.toy_decoder import ToyDecoder, write_toy_decoder
 
 TEXT = "an editor for text, and for more than text"
@@ -90,12 +91,10 @@ def test_what_cannot_be_done_is_refused_by_name(
 
 
 def test_spaces_are_cleaned_up_when_asked(summarizer: Predictor) -> None:
-    from layers.runtime.tasks.sequence_to_sequence import _cleaned
-
-    assert _cleaned("it 's here , is n't it ? yes .") == "it's here, isn't it? yes."
+    assert without_extra_spaces("it 's here , is n't it ? yes .") == "it's here, isn't it? yes."
     plain = summarizer.predict(TEXT, {"max_new_tokens": 20}).value[0]["summary_text"]
     cleaned = summarizer.predict(TEXT, {"max_new_tokens": 20, "clean_up_tokenization_spaces": True}).value
-    assert cleaned == [{"summary_text": _cleaned(plain)}]
+    assert cleaned == [{"summary_text": without_extra_spaces(plain)}]
 
 
 def test_streams(summarizer: Predictor) -> None:
