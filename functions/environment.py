@@ -12,6 +12,7 @@ from functions.aws import renew_connections
 from functions.emf import Metrics
 from functions.event_settings import EventSettings, read_event_settings
 from functions.init_phase import warm_until
+from functions.loads import measure_loads
 from functions.logs import JsonFormatter, log_to_stderr
 from functions.models import LoadedModels
 from functions.results import EverySink, Result, ResultSink
@@ -19,7 +20,7 @@ from functions.snapstart import Restoration, register
 from functions.tracing import Tracing, open_tracing
 from layers.errors import ArtifactError
 from layers.runtime.cpu import instruction_set
-from layers.runtime.predictor import load_predictors
+from layers.runtime.group import open_predictors
 from layers.runtime.settings import Settings, read_settings
 
 Handle = Callable[[Any, Any], dict[str, Any] | None]
@@ -53,8 +54,10 @@ class Environment:
         finally:
             self.metrics.add("HandlerLatency", 1000 * (perf_counter() - started), "Milliseconds")
             hits, misses = (after - earlier for after, earlier in zip(self._cache_counts(), before, strict=True))
-            self.metrics.add("CacheHits", hits)
-            self.metrics.add("CacheMisses", misses)
+            # A model that was given up has taken its counts with it.
+            self.metrics.add("CacheHits", max(0, hits))
+            self.metrics.add("CacheMisses", max(0, misses))
+            measure_loads(self.metrics, self.models.predictors)
             if self.cold:
                 self.metrics.add("ColdStart", 1)
                 self.metrics.add("InitDuration", self.init_ms, "Milliseconds")
@@ -74,12 +77,18 @@ class Environment:
 
 
 def load_environment(trigger: str) -> Environment:
-    """Load every model of `ARTIFACT_DIR`. Raises ArtifactError for what is missing or wrong."""
+    """Load the model of `ARTIFACT_DIR`; of several, each when it is asked.
+
+    Raises ArtifactError for what is missing or wrong.
+    """
     started = perf_counter()
     formatter = log_to_stderr()
     settings, event_settings = read_settings(), read_event_settings()
-    predictors = load_predictors(
-        settings.artifact_dir, warm_until=warm_until(settings.init_seconds), **settings.load_options()
+    predictors = open_predictors(
+        settings.artifact_dir,
+        warm_until=warm_until(settings.init_seconds),
+        budget_bytes=settings.group_bytes,
+        **settings.load_options(),
     )
     models = LoadedModels(predictors, settings.max_batch_size)
     init_ms = 1000 * (perf_counter() - started)
@@ -87,8 +96,8 @@ def load_environment(trigger: str) -> Environment:
         "trigger": trigger,
         "init_ms": round(init_ms, 1),
         "instruction_set": instruction_set(),
-        "threads": {name: predictor.engine.threads for name, predictor in predictors.items()},
-        "models": {name: predictor.engine.variant.name for name, predictor in predictors.items()},
+        "threads": {name: predictor.threads for name, predictor in predictors.items()},
+        "models": {name: predictor.variant.name for name, predictor in predictors.items()},
         "not_warmed": [name for name, predictor in predictors.items() if not predictor.warmed],
     }
     logging.getLogger("hundredfold.environment").info("ready", extra={"fields": ready})

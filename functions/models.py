@@ -33,10 +33,10 @@ class Answering(Protocol):
 
 
 class LoadedModels:
-    """Loaded predictors, by name."""
+    """Predictors, by name."""
 
     def __init__(self, predictors: Mapping[str, Predictor], max_inputs: int) -> None:
-        self.predictors = dict(predictors)
+        self.predictors = predictors
         self._together = {name: TogetherPredictor(predictor) for name, predictor in predictors.items()}
         self._max_inputs = max_inputs
 

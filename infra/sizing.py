@@ -103,7 +103,7 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
     most_warm = max([warm, deploy.provisioned_max or 0, *(entry.maximum for entry in deploy.schedule)])
     function = FunctionSize(
         architecture="arm64" if architecture == "arm64" else "x86_64",
-        # Models of a group are all loaded at start, so they need what each of them needs, together.
+        # Models of a group are given up for one another's memory, which is slow: with what they need together none is.
         memory_mib=(
             min(sum(each.memory_mib or 0 for each in wishes), MOST_MIB)
             if deploy.memory_mib == "auto"

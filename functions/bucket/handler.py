@@ -33,7 +33,7 @@ def open_function(environment: Environment) -> BucketFunction:
         Place(settings.results_bucket, settings.results_prefix),
         environment.models,
         model,
-        {"model": model, "task": manifest.task, "digest": manifest.digest, "variant": predictor.engine.variant.name},
+        {"model": model, "task": manifest.task, "digest": manifest.digest, "variant": predictor.variant.name},
         Reading(
             manifest.spec.bucket.column,
             settings.bucket_parameters,

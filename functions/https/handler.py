@@ -1,6 +1,7 @@
 """HTTPS trigger: Function URL, API Gateway (both versions) and ALB events, answered by the application.
 
-Models are loaded at import, in the init phase: once per environment, from `ARTIFACT_DIR`.
+A model is loaded at import, in the init phase: once per environment, from `ARTIFACT_DIR`. Of several, each is loaded
+when it is first asked.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any  # noqa: E402
 
 from functions.emf import Metrics  # noqa: E402
 from functions.init_phase import warm_until  # noqa: E402
+from functions.loads import measure_loads  # noqa: E402
 from functions.logs import log_to_stderr  # noqa: E402
 from layers.runtime.cpu import instruction_set  # noqa: E402
-from layers.runtime.predictor import load_predictors  # noqa: E402
+from layers.runtime.group import open_predictors  # noqa: E402
 from layers.runtime.settings import read_settings  # noqa: E402
 
 formatter = log_to_stderr()
@@ -27,9 +29,10 @@ settings = read_settings()
 # Sessions open without the interpreter's lock, so the HTTP stack is imported meanwhile.
 with ThreadPoolExecutor(1) as beside:
     loading = beside.submit(
-        load_predictors,
+        open_predictors,
         settings.artifact_dir,
         warm_until=warm_until(settings.init_seconds),
+        budget_bytes=settings.group_bytes,
         **settings.load_options(),
     )
     from mangum import Mangum
@@ -50,8 +53,8 @@ adapter = Mangum(application, lifespan="off")
 ready = {
     "init_ms": round(init_ms, 1),
     "instruction_set": instruction_set(),
-    "threads": {name: predictor.engine.threads for name, predictor in predictors.items()},
-    "models": {name: predictor.engine.variant.name for name, predictor in predictors.items()},
+    "threads": {name: predictor.threads for name, predictor in predictors.items()},
+    "models": {name: predictor.variant.name for name, predictor in predictors.items()},
     "not_warmed": [name for name, predictor in predictors.items() if not predictor.warmed],
 }
 logger.info("ready", extra={"fields": ready})
@@ -68,6 +71,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     formatter.request_id = request_id
     answer = _answer(event, context)
     measure(metrics, answer, 1000 * (perf_counter() - began))
+    measure_loads(metrics, predictors)
     metrics.flush({"function_request_id": request_id} if request_id else {})
     return answer
 

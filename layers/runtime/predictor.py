@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Unpack
 
-from layers.artifact import MANIFEST, Manifest
+from layers.artifact import MANIFEST, Manifest, Variant
 from layers.errors import ArtifactError, InputError
 from layers.runtime.cache import CacheReport
 from layers.runtime.engine import Engine, LoadOptions
 from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine
 from layers.runtime.generation.load_options import GenerationLoadOptions
+from layers.runtime.limits import TokenLimits
 from layers.runtime.run import Prediction, Run, StreamEvent
 from layers.runtime.tasks import TASKS, UNLISTED
 from layers.runtime.tasks.task import Task
@@ -25,14 +27,9 @@ class Predictor:
     """Answers one artifact's tasks. Safe to share between threads."""
 
     def __init__(self, engine: Engine | GenerationEngine) -> None:
-        self.engine = engine
+        self._engine = engine
         self.warmed = False
-        self.tasks = tuple(name for name, task in TASKS.items() if task.served_by(engine.manifest))
-        if not self.tasks:
-            raise ArtifactError(
-                f"{engine.manifest.name}: no task here answers {engine.manifest.task!r}. "
-                f"Expected one of: {', '.join(TASKS)}."
-            )
+        self.tasks = tasks_of(engine.manifest)
 
     @classmethod
     def load(
@@ -55,9 +52,38 @@ class Predictor:
         return predictor
 
     @property
+    def engine(self) -> Engine | GenerationEngine:
+        """What runs the artifact's graph."""
+        return self._engine
+
+    @property
+    def engine_in_memory(self) -> Engine | GenerationEngine | None:
+        """The engine where it is loaded already, as it is here."""
+        return self._engine
+
+    @property
     def manifest(self) -> Manifest:
         """Of the artifact that answers."""
-        return self.engine.manifest
+        return self._engine.manifest
+
+    @property
+    def variant(self) -> Variant:
+        """What answers on this machine."""
+        return self._engine.variant
+
+    @property
+    def threads(self) -> int:
+        """Of a session."""
+        return self._engine.threads
+
+    @property
+    def limits(self) -> TokenLimits:
+        """How many tokens a request may have."""
+        return self._engine.limits
+
+    def held(self) -> AbstractContextManager[Predictor]:
+        """The predictor with its engine in memory, where it stays meanwhile."""
+        return nullcontext(self)
 
     def predict(
         self,
@@ -98,6 +124,13 @@ class Predictor:
             return self.engine.cache_reports()
         return {"encodings": self.engine.tokenizer.cache_report()}
 
+    def mask_token(self) -> str | None:
+        """What stands for a word to guess, of a model that guesses."""
+        mask = self.manifest.tokenizer.mask_token_id
+        if "fill-mask" not in self.tasks or mask is None:
+            return None
+        return self.engine.tokenizer.vocabulary.token(mask)
+
     def _task(self, name: str | None) -> Task:
         name = name or self.manifest.task
         unlisted = UNLISTED.get(name)
@@ -117,6 +150,29 @@ def _resumed(first: StreamEvent, others: Generator[StreamEvent]) -> Generator[St
     yield from others
 
 
+def tasks_of(manifest: Manifest) -> tuple[str, ...]:
+    """The tasks that an artifact answers. Raises ArtifactError when there is none."""
+    tasks = tuple(name for name, task in TASKS.items() if task.served_by(manifest))
+    if not tasks:
+        raise ArtifactError(
+            f"{manifest.name}: no task here answers {manifest.task!r}. Expected one of: {', '.join(TASKS)}."
+        )
+    return tasks
+
+
+def find_artifacts(artifact_dir: Path) -> list[Path]:
+    """The folder itself when it is an artifact, else those in it that are. Raises ArtifactError when there is none."""
+    if (artifact_dir / MANIFEST).is_file():
+        return [artifact_dir]
+    directories = sorted(path.parent for path in artifact_dir.glob(f"*/{MANIFEST}"))
+    if not directories:
+        raise ArtifactError(
+            f"{artifact_dir}: got neither {MANIFEST} nor folders that hold one. "
+            "Build a model first: python build_artifacts.py MODEL"
+        )
+    return directories
+
+
 def load_predictors(
     artifact_dir: Path, *, warm_until: float | None = None, **options: Unpack[GenerationLoadOptions]
 ) -> dict[str, Predictor]:
@@ -124,14 +180,7 @@ def load_predictors(
 
     Raises ArtifactError when there is none, when two share a name, and as `Engine.load` does.
     """
-    directories = [artifact_dir]
-    if not (artifact_dir / MANIFEST).is_file():
-        directories = sorted(path.parent for path in artifact_dir.glob(f"*/{MANIFEST}"))
-    if not directories:
-        raise ArtifactError(
-            f"{artifact_dir}: got neither {MANIFEST} nor folders that hold one. "
-            "Build a model first: python build_artifacts.py MODEL"
-        )
+    directories = find_artifacts(artifact_dir)
     options = {"alone": len(directories) == 1, **options}
     predictors: dict[str, Predictor] = {}
     for directory in directories:

@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     """How long a request waits for others to be written before it is refused with 429."""
     generation_rows: Annotated[int, Field(ge=0, le=256)] = 0
     """Most texts of different requests that are written together; 0 gives every request a decoder of its own."""
+    group_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Most memory for the loaded models of a folder of several; when absent, what the process may have less its own."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Threads of a session; when absent, what the CPU share of the environment allows."""
     init_seconds: Annotated[float, Field(ge=0)] = 8.0

@@ -48,18 +48,20 @@ class TogetherPredictor:
         Times of a prediction are its share of what was done together, by its number of texts.
         """
         outcomes: list[Prediction | Exception] = []
-        with self._turn:
+        with self._turn, self.predictor.held() as predictor:
             for start in range(0, len(requests), MAX_TOGETHER):
-                outcomes += self._predict_group(requests[start : start + MAX_TOGETHER], max_inputs)
+                outcomes += self._predict_group(predictor, requests[start : start + MAX_TOGETHER], max_inputs)
         return outcomes
 
-    def _predict_group(self, group: Sequence[Request], max_inputs: int | None) -> list[Prediction | Exception]:
+    def _predict_group(
+        self, predictor: Predictor, group: Sequence[Request], max_inputs: int | None
+    ) -> list[Prediction | Exception]:
         meeting = Meeting(len(group))
 
         def answer(request: Request) -> Prediction | Exception:
             try:
-                run = MetRun(self.predictor.engine, meeting, max_inputs)
-                return self.predictor.answer(run, request.inputs, request.parameters, request.task)
+                run = MetRun(predictor.engine, meeting, max_inputs)
+                return predictor.answer(run, request.inputs, request.parameters, request.task)
             except Exception as error:  # the boundary: one request's failure is no other's
                 return error
             finally:

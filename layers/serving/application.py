@@ -23,7 +23,7 @@ from layers.serving.tgi_routes import tgi_routes
 
 
 def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastAPI:
-    """Serve loaded predictors, each by its name and the only one also at `/`."""
+    """Serve predictors, each by its name and the only one also at `/`."""
     responses = ResponseCaches(predictors.values(), settings)
     metrics = Metrics()
     models, answering = Models(predictors, settings, responses), Answering(settings, responses, metrics)
@@ -47,7 +47,7 @@ def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastA
     @app.get("/health", response_class=Response)
     @app.get("/ping", response_class=Response)
     async def health() -> Response:
-        """200 once every model is loaded, which they are before anything is served."""
+        """200: what is loaded at start is loaded before anything is served."""
         return json_answer({"status": "ok"})
 
     @app.get("/info", response_class=Response)

@@ -87,8 +87,8 @@ def _models(predictors: Mapping[str, Predictor]) -> Family:
             {
                 "model": predictor.manifest.name,
                 "task": predictor.manifest.task,
-                "variant": predictor.engine.variant.name,
-                "precision": predictor.engine.variant.precision,
+                "variant": predictor.variant.name,
+                "precision": predictor.variant.precision,
                 "digest": predictor.manifest.digest,
             },
             1,

@@ -80,15 +80,15 @@ class Models:
 
     def describe(self, predictor: Predictor) -> dict[str, Any]:
         """A model in the fields of TEI's `/info`, then ours."""
-        manifest, engine = predictor.manifest, predictor.engine
+        manifest = predictor.manifest
         return {
             "model_id": manifest.source.location,
             "model_sha": manifest.source.revision,
-            "model_dtype": engine.variant.precision,
+            "model_dtype": predictor.variant.precision,
             "served_model_name": manifest.name,
             "model_type": _model_type(predictor),
             "max_concurrent_requests": self.settings.max_concurrent_requests,
-            "max_input_length": engine.limits.input_limit(manifest.limits.max_tokens),
+            "max_input_length": predictor.limits.input_limit(manifest.limits.max_tokens),
             "max_batch_tokens": self.settings.max_batch_tokens,
             "max_batch_requests": None,
             "max_client_batch_size": self.settings.max_batch_size,
@@ -103,10 +103,10 @@ class Models:
             "tasks": list(predictor.tasks),
             "architecture": manifest.architecture,
             "digest": manifest.digest,
-            "variant": engine.variant.name,
-            "threads": engine.threads,
-            "max_request_tokens": engine.limits.request_tokens,
-            **_writing_limits(engine),
+            "variant": predictor.variant.name,
+            "threads": predictor.threads,
+            "max_request_tokens": predictor.limits.request_tokens,
+            **_writing_limits(predictor.engine_in_memory),
             "caches": {name: asdict(report) for name, report in self.cache_reports(predictor).items()},
         }
 
@@ -133,8 +133,8 @@ def _model_type(predictor: Predictor) -> dict[str, Any]:
     return {"embedding": {"pooling": manifest.pooling.mode if manifest.pooling else "mean"}}
 
 
-def _writing_limits(engine: Engine | GenerationEngine) -> dict[str, Any]:
-    """What text-generation-inference calls so, and how much is written at most."""
+def _writing_limits(engine: Engine | GenerationEngine | None) -> dict[str, Any]:
+    """What text-generation-inference calls so, and how much is written at most; nothing until the model is loaded."""
     if not isinstance(engine, GenerationEngine):
         return {}
     longest = engine.generation.source_max_tokens or engine.max_total_tokens

@@ -21,7 +21,7 @@ def gate_report(predictor: Predictor) -> dict[str, Any]:
         "precision_asked": manifest.spec.precision,
         "target": manifest.target,
         "parity": manifest.parity,
-        "serving": predictor.engine.variant.name,
+        "serving": predictor.variant.name,
         "chosen": dict(manifest.chosen),
         "variants": [_variant(manifest, variant) for variant in manifest.variants],
         "unused_tensors": list(manifest.unused_tensors),

@@ -104,9 +104,9 @@ def response_key(
     """
     question = {
         "artifact": predictor.manifest.digest,
-        "variant": predictor.engine.variant.name,
+        "variant": predictor.variant.name,
         "release": RELEASE,
-        "limits": {"inputs": max_inputs, **asdict(predictor.engine.limits)},
+        "limits": {"inputs": max_inputs, **asdict(predictor.limits)},
         "task": task or predictor.manifest.task,
         "inputs": inputs,
         "parameters": dict(parameters),

@@ -10,6 +10,7 @@ import pytest
 from infra.own_metrics import COLD_START, NAMESPACE, STAGES
 from layers.catalogue import Trigger
 from tests.functions.conftest import imported, read_event
+from tests.runtime.toy_artifact import write_toy
 
 
 @pytest.mark.parametrize(("trigger", "event_name"), [("https", "function_url"), ("queue", "sqs"), ("bucket", "s3")])
@@ -34,3 +35,18 @@ def test_functions_write_what_the_dashboard_shows(
         **dict.fromkeys(STAGES[trigger], "Milliseconds"),
     }
     assert min(line[name] for name in STAGES[trigger]) > 0
+
+
+def test_the_invocation_that_loads_a_model_of_several_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):
+        write_toy(tmp_path / name, name=name)
+    event = read_event("api_gateway_v1") | {"path": "/models/two", "body": json.dumps({"inputs": "an editor"})}
+    event |= {"isBase64Encoded": False}
+    with imported("functions.https.handler", ARTIFACT_DIR=str(tmp_path)) as module:
+        assert [module.handler(event, None)["statusCode"] for _ in range(2)] == [200, 200]
+    first, second = [json.loads(line) for line in capsys.readouterr().err.splitlines() if '"_aws"' in line]
+    assert first["ModelLoads"] == 1
+    assert first["ModelLoadLatency"] > 0
+    assert "ModelLoads" not in second

@@ -20,14 +20,14 @@ MAX_EXAMPLE_CHARACTERS = 2000
 
 def describe(predictor: Predictor) -> dict[str, Any]:
     """Everything the page's script needs to know of a model, as JSON can carry it."""
-    manifest, variant = predictor.manifest, predictor.engine.variant
-    mask = mask_token(predictor)
+    manifest, variant = predictor.manifest, predictor.variant
+    mask = predictor.mask_token()
     return {
         "name": manifest.name,
         "task": manifest.task,
         "tasks": list(predictor.tasks),
-        "summary": f"{manifest.task}, {manifest.architecture} in {variant.precision}, on {predictor.engine.threads} "
-        f"CPU thread{'s' if predictor.engine.threads > 1 else ''}",
+        "summary": f"{manifest.task}, {manifest.architecture} in {variant.precision}, on {predictor.threads} "
+        f"CPU thread{'s' if predictor.threads > 1 else ''}",
         "mask_token": mask,
         "pairs": reads_pairs(predictor),
         "card": card(predictor),
@@ -43,17 +43,9 @@ def reads_pairs(predictor: Predictor) -> bool:
     return golden_pairs or not {"rerank", "zero-shot-classification"}.isdisjoint(predictor.tasks)
 
 
-def mask_token(predictor: Predictor) -> str | None:
-    """What stands for a word to guess, of a model that guesses."""
-    mask = predictor.manifest.tokenizer.mask_token_id
-    if "fill-mask" not in predictor.tasks or mask is None:
-        return None
-    return predictor.engine.tokenizer.vocabulary.token(mask)
-
-
 def card(predictor: Predictor) -> list[tuple[str, str]]:
     """Names and values, in the order they are shown."""
-    manifest, variant = predictor.manifest, predictor.engine.variant
+    manifest, variant = predictor.manifest, predictor.variant
     source = manifest.source
     rows = [
         ("Variant", variant.name),
