@@ -28,8 +28,8 @@ PARTS = (
     "memory",
 )
 # Run by name only: an emulator that pip does not install; root and control groups; ten minutes and ten gigabytes;
-# a graphics card.
-ON_REQUEST = ("exactness", "memory_sizes", "builds", "gpu", "endpoint")
+# a graphics card; an emulator out of a wheel.
+ON_REQUEST = ("exactness", "memory_sizes", "builds", "gpu", "endpoint", "functions")
 
 
 def main(names: list[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batches, builds, endpoint, ledger, prefixes
+from benchmarks import batches, builds, endpoint, functions, ledger, prefixes
 from benchmarks import memory as resident
 from benchmarks.gpu_page import gpu_section
 from benchmarks.tables import cell, contest, header
@@ -219,6 +219,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "generators": _generators,
     "prefixes": prefixes.section,
     "events": _events,
+    "functions": functions.section,
     "caches": _caches,
     "batches": batches.section,
     "cold_start": _cold_start,

@@ -79,6 +79,25 @@ def test_a_queues_records_are_answered_into_the_bucket(functions: Functions, aws
     assert json.loads(aws.read(bucket, key))["outputs"][0][0]["label"] == expected[0][0]["label"]
 
 
+@pytest.mark.parametrize("name", ["s3", "sqs_s3"])
+def test_a_buckets_object_is_answered_next_to_it(functions: Functions, aws: StandIn, expected: Any, name: str) -> None:
+    """S3's event, and the same as a queue hands it on; moto's server stands in for S3."""
+    bucket, key = aws.bucket(), "in/texts one.jsonl"
+    text = json.loads(read_event("function_url")["body"])["inputs"]
+    put = aws.s3.put_object(Bucket=bucket, Key=key, Body=f"{json.dumps(text)}\nno JSON\n".encode())
+    recorded_event = json.dumps(read_event(name)).replace("toy-texts", bucket)
+    event = json.loads(recorded_event.replace("0123456789abcdef0123456789abcdef", put["ETag"].strip('"')))
+    with functions.start("functions.bucket.handler.handler", aws.environment) as function:
+        answer = function.invoke(event)
+        test_event = function.invoke(read_event("sqs_s3_test"))
+    assert "errorType" not in answer, answer
+    assert "errorType" not in test_event, test_event
+    summary = json.loads(aws.read(bucket, f"results/{key}/summary.json"))
+    answered, refused = (json.loads(line) for part in summary["parts"] for line in aws.read(bucket, part).splitlines())
+    assert answered["outputs"][0][0]["label"] == expected[0][0]["label"]
+    assert (refused["line"], "error" in refused) == (2, True)
+
+
 def test_answers_in_parts_come_from_the_same_image(functions: Functions, expected: Any) -> None:
     with RuntimeApiServer() as api, functions.run("functions.streaming", {"AWS_LAMBDA_RUNTIME_API": api.address}):
         answer = api.send(read_event("function_url")).wait()
