@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from layers.errors import ArtifactError
+from layers.errors import ArtifactError, InputError
 from layers.runtime.group import PredictorGroup, default_budget_bytes, model_bytes, open_predictors
 from layers.runtime.predictor import Predictor
 from layers.runtime.run import Prediction
 from layers.runtime.settings import Settings
 from layers.runtime.together import Request, TogetherPredictor
 from layers.serving.application import create_app
+from tests.runtime.generation.toy_decoder import write_toy_decoder
 from tests.runtime.toy_artifact import Toy
 
 TEXT = "an editor for text"
@@ -88,6 +89,26 @@ def test_requests_answered_together_load_the_model_too(folder: Path, toy: Toy) -
         one.value for one in alone if isinstance(one, Prediction)
     ]
     assert len(together) == len(alone) == group.loads.take()[0] + 2
+    assert loaded(group) == []
+
+
+def test_a_model_is_in_use_until_its_stream_ends_or_is_closed(toy: Toy, tmp_path: Path) -> None:
+    writer = write_toy_decoder(tmp_path / "writer").directory
+    shutil.copytree(toy.directory, tmp_path / "toy")
+    group, alone = open_group(tmp_path, 0), Predictor.load(writer, threads=1)
+    member = group[alone.manifest.name]
+    parameters = {"max_new_tokens": 4, "do_sample": False}
+    expected = [event.text for event in alone.predict_stream("an", parameters)]
+    for take in (0, 1, 100):
+        stream = member.predict_stream("an", parameters)
+        taken = [event.text for event, _ in zip(stream, range(take), strict=False)]
+        group["toy"].predict(TEXT)
+        assert take == 100 or loaded(group) == [member.manifest.name]
+        stream.close()
+        assert taken == expected[:take]
+        assert loaded(group) == []
+    with pytest.raises(InputError, match="cannot be streamed"):
+        group["toy"].predict_stream(TEXT)
     assert loaded(group) == []
 
 
