@@ -34,9 +34,10 @@ def load() -> StreamingFunction:
     """The HTTPS function with its models. Raises what its handler raises at import."""
     from functions.https import handler as https
     from functions.https.stage import without_stage
+    from functions.streaming.measured import MeasuredApplication
 
     return StreamingFunction(
-        https.application,
+        MeasuredApplication(https.application, https.metrics, https.predictors, https.formatter),
         lambda event, context: https.adapter.infer(without_stage(event), context),
         https.handler,
         https.formatter,

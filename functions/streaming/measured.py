@@ -1,0 +1,49 @@
+"""The line of metrics of an invocation whose answer is sent in parts, written when the last part is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+from functions.emf import Metrics
+from functions.https.measured import measure
+from functions.loads import measure_loads
+from functions.logs import JsonFormatter
+from functions.streaming.http_stream import Application, Message
+from layers.runtime.predictor import Predictor
+
+
+class MeasuredApplication:
+    """An application that counts as the HTTPS handler does. An answer that never began counts as an error."""
+
+    def __init__(
+        self, application: Application, metrics: Metrics, predictors: Mapping[str, Predictor], formatter: JsonFormatter
+    ) -> None:
+        self._application = application
+        self._metrics = metrics
+        self._predictors = predictors
+        self._formatter = formatter
+
+    async def __call__(
+        self, scope: Any, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        """Serve one request."""
+        began = perf_counter()
+        head: dict[str, Any] = {"statusCode": 500, "headers": {}}
+
+        async def send_watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                head["statusCode"] = message["status"]
+                head["headers"] = {
+                    name.decode("latin-1").lower(): value.decode("latin-1")
+                    for name, value in message.get("headers", ())
+                }
+            await send(message)
+
+        try:
+            await self._application(scope, receive, send_watched)
+        finally:
+            measure(self._metrics, head, 1000 * (perf_counter() - began))
+            measure_loads(self._metrics, self._predictors)
+            self._metrics.flush({"function_request_id": self._formatter.request_id})
