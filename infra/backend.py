@@ -34,6 +34,9 @@ class Backend(Protocol):
     def grant(self, function: lambda_.IFunction) -> None:
         """What every function may do."""
 
+    def grant_check(self, function: lambda_.IFunction) -> None:
+        """What the check of a new version may do besides invoking it."""
+
 
 @dataclass(frozen=True)
 class ImageBackend:
@@ -55,6 +58,9 @@ class ImageBackend:
     def grant(self, function: lambda_.IFunction) -> None:
         """It asks nobody."""
 
+    def grant_check(self, function: lambda_.IFunction) -> None:
+        """Answers come at once."""
+
 
 @dataclass(frozen=True)
 class EndpointBackend:
@@ -74,6 +80,10 @@ class EndpointBackend:
     def grant(self, function: lambda_.IFunction) -> None:
         """It may invoke this endpoint."""
         self.endpoint.grant_invoke(function)
+
+    def grant_check(self, function: lambda_.IFunction) -> None:
+        """The check reads answers that come later."""
+        self.endpoint.grant_answers(function)
 
 
 @contextmanager

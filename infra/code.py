@@ -17,8 +17,16 @@ from aws_cdk import aws_lambda as lambda_
 
 from infra.admission import Member
 from layers.packaging.context import Architecture, write_build_context
+from layers.packaging.requirements import gpu_requirements
 
 PROJECT = Path(__file__).resolve().parents[1]
+GPU_DOCKERFILE = PROJECT / "functions" / "gpu" / "Dockerfile"
+# What makes the image an endpoint of one model: its artifact, and the command that SageMaker gives `serve` to.
+ENDPOINT_LINES = """
+ENV ARTIFACT_DIR=/opt/artifact
+COPY artifact/ /opt/artifact/
+ENTRYPOINT ["python3", "-m", "functions.gpu"]
+"""
 PLATFORMS = {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Platform.LINUX_ARM64}
 
 
@@ -73,12 +81,14 @@ def image_context(members: Sequence[Member], architecture: Architecture) -> Iter
 
 @contextmanager
 def gpu_context(member: Member) -> Iterator[Path]:
-    """The build context of the endpoint's image, from `functions/gpu/Dockerfile`."""
+    """The build context of the endpoint's image: the GPU's Dockerfile, and the artifact."""
     with tempfile.TemporaryDirectory(prefix="gpu-image-") as name:
         root = Path(name)
         for folder in ("functions", "layers"):
             shutil.copytree(PROJECT / folder, root / "code" / folder, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(member.directory, root / "artifact" / member.manifest.name)
-        dockerfile = PROJECT / "functions" / "gpu" / "Dockerfile"
-        (root / "Dockerfile").write_bytes(dockerfile.read_bytes())
+        (root / "wheels").mkdir()
+        (root / "wheels" / "list.txt").write_text("", encoding="utf-8")
+        (root / "requirements.txt").write_text("\n".join(gpu_requirements()) + "\n", encoding="utf-8")
+        (root / "Dockerfile").write_text(GPU_DOCKERFILE.read_text(encoding="utf-8") + ENDPOINT_LINES, encoding="utf-8")
         yield root

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.admission import Member, admit
+from infra.code import GPU_DOCKERFILE
 from infra.naming import check_distinct
 from infra.planner.prices import PriceTable
 from infra.sizing import Size, size
@@ -68,8 +69,7 @@ def _deployment(
         sized = size(members, stage, prices)
     except HundredfoldError as error:
         return Deployment(name, (), None, (str(error),))
-    if sized.endpoint is not None:
-        return Deployment(
-            name, (), None, (f"{name}: GPU endpoints are being built; deploy it with target = 'lambda'.",)
-        )
+    if sized.endpoint is not None and not GPU_DOCKERFILE.is_file():
+        missing = f"{name}: an endpoint's image is built from {GPU_DOCKERFILE}, which is not there; restore it."
+        return Deployment(name, (), None, (missing,))
     return Deployment(name, tuple(members), sized, ())

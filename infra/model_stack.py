@@ -77,7 +77,7 @@ class ModelStack(Stack):
             heeded += self._connect(trigger, function)
             Rollout(self, f"{trigger.title()}Rollout", live=function.live, alarms=heeded, stage=self._stage)
         if size.function.concurrency:
-            self._check(asked, functions.values())
+            self._check(asked, functions.values(), backend)
             self._warn_of_throttles(size.function)
         else:
             off = "concurrency = 0: no request is answered, and the new version is not checked."
@@ -127,10 +127,11 @@ class ModelStack(Stack):
             self._storage.bucket.notify(jobs.queue)
         return []
 
-    def _check(self, asked: ModelFunction, functions: Iterable[ModelFunction]) -> None:
+    def _check(self, asked: ModelFunction, functions: Iterable[ModelFunction], backend: Backend) -> None:
         check = GoldenCheck(
             self, "GoldenCheck", version=asked.version, members=self._deployment.members, stage=self._stage
         )
+        backend.grant_check(check.function)
         for function in functions:
             function.live.node.add_dependency(check)
 

@@ -10,7 +10,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.constructs.bucket import private_bucket
+from infra.constructs.bucket import acknowledge_objects, private_bucket
 from infra.stages import Stage
 
 REQUESTS, ANSWERS, FAILURES = "requests/", "answers/", "failures/"
@@ -34,12 +34,19 @@ class Exchange(Construct):
         self.bucket.grant_read(role, f"{REQUESTS}*")
         for prefix in (ANSWERS, FAILURES):
             self.bucket.grant_put(role, f"{prefix}*")
+        acknowledge_objects(role, self.bucket, REQUESTS, ANSWERS, FAILURES)
         self.succeeded.grant_publish(role)
         self.failed.grant_publish(role)
 
     def grant_forwarding(self, function: lambda_.IFunction) -> None:
         """A forwarding function leaves requests. Whoever may call it may read where the answer will be."""
         self.bucket.grant_put(function, f"{REQUESTS}*")
+        acknowledge_objects(function, self.bucket, REQUESTS)
+
+    def grant_reading(self, function: lambda_.IFunction) -> None:
+        """Answers, and no requests."""
+        self.bucket.grant_read(function, f"{ANSWERS}*")
+        acknowledge_objects(function, self.bucket, ANSWERS)
 
     def configuration(self) -> sagemaker.CfnEndpointConfig.AsyncInferenceConfigProperty:
         """As the endpoint's configuration states it."""

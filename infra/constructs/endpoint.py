@@ -90,6 +90,11 @@ class GpuEndpoint(Construct):
         if self._exchange:
             self._exchange.grant_forwarding(function)
 
+    def grant_answers(self, function: lambda_.IFunction) -> None:
+        """Answers that an asynchronous endpoint leaves in S3 may be read."""
+        if self._exchange:
+            self._exchange.grant_reading(function)
+
     def _role(self, image: ecr_assets.DockerImageAsset, log_group: logs.LogGroup) -> iam.Role:
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
         image.repository.grant_pull(role)

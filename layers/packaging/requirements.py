@@ -15,6 +15,15 @@ def runtime_requirements(project: Path = PROJECT) -> list[str]:
     return sorted({*table["dependencies"], *table["optional-dependencies"].get("events", ())})
 
 
+def gpu_requirements(project: Path = PROJECT) -> list[str]:
+    """What an endpoint's image installs, sorted: onnxruntime with CUDA in the other's place, and a server."""
+    table = _project_table(project)
+    extras = table["optional-dependencies"]
+    server = [each for each in extras["build"] if each.startswith("uvicorn")]
+    shared = [each for each in table["dependencies"] if not each.startswith("onnxruntime=")]
+    return sorted({*shared, *extras["gpu"], *server})
+
+
 def client_requirements(project: Path = PROJECT) -> list[str]:
     """Lambda's runtime interface client, for bases that bring none."""
     clients: list[str] = _project_table(project)["optional-dependencies"]["image"]

@@ -67,6 +67,26 @@ task = "text-classification"
 [second.deploy]
 group = "small-models"
 
+[gpu-now]
+source = "checkpoint"
+task = "text-classification"
+[gpu-now.traffic]
+requests_per_second = 3
+[gpu-now.deploy]
+target = "gpu"
+mode = "realtime"
+instance_type = "ml.g5.xlarge"
+triggers = ["https", "queue", "bucket"]
+
+[gpu-later]
+source = "checkpoint"
+task = "text-classification"
+[gpu-later.deploy]
+target = "gpu"
+mode = "asynchronous"
+instance_type = "ml.g5.xlarge"
+triggers = ["https", "queue"]
+
 [unbuilt]
 source = "checkpoint"
 task = "text-classification"

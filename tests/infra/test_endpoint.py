@@ -1,0 +1,131 @@
+"""GPU models: an endpoint and the functions before it, real-time and asynchronous."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk.assertions import Template
+
+from infra.app import compose
+from tests.infra.conftest import Templates
+from tests.infra.projects import app_of
+from tests.infra.resources import alarms, of_type, only, statements
+
+ENDPOINT, CONFIGURATION = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
+POLICY = "AWS::ApplicationAutoScaling::ScalingPolicy"
+
+
+@pytest.mark.parametrize("name", ["gpu-now", "gpu-later"])
+def test_an_endpoint_of_the_instances_that_were_asked_for(dev: Templates, name: str) -> None:
+    [variant] = only(dev[name], CONFIGURATION)["ProductionVariants"]
+    assert variant["InstanceType"] == "ml.g5.xlarge"
+    assert variant["InitialInstanceCount"] == 1
+    assert only(dev[name], ENDPOINT)["RetainAllVariantProperties"] is True
+
+
+def test_functions_forward_and_hold_no_model(dev: Templates) -> None:
+    functions = [each["Properties"] for each in of_type(dev["gpu-now"], "AWS::Lambda::Function").values()]
+    forwarding = {each["Handler"]: each for each in functions if "forward" in each.get("Handler", "")}
+    assert forwarding.keys() == {f"functions.forward.{trigger}.handler" for trigger in ("https", "queue", "bucket")}
+    for each in forwarding.values():
+        assert each.get("PackageType") != "Image"
+        assert each["Environment"]["Variables"]["FORWARD_MODE"] == "realtime"
+        assert each["ReservedConcurrentExecutions"] == 10
+
+
+def test_the_zip_holds_every_forwarding_handler(project: Path) -> None:
+    app = app_of(project, "dev")
+    compose(app)
+    assembly = Path(app.synth().directory)
+    [folder] = {path.parent for path in assembly.glob("asset.*/functions/forward/https.py")}
+    assert {path.name for path in folder.iterdir()} >= {"https.py", "queue.py", "bucket.py", "endpoint.py"}
+    [image] = {path.parent for path in assembly.glob("asset.*/artifact/gpu-now")}
+    dockerfile = (image.parent / "Dockerfile").read_text(encoding="utf-8")
+    assert "COPY artifact/" in dockerfile
+    assert "onnxruntime-gpu" in (image.parent / "requirements.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "action"), [("gpu-now", "sagemaker:InvokeEndpoint"), ("gpu-later", "sagemaker:InvokeEndpointAsync")]
+)
+def test_functions_may_invoke_this_endpoint_alone(dev: Templates, name: str, action: str) -> None:
+    invoking = [each for each in statements(dev[name]) if "sagemaker:" in str(each["Action"])]
+    assert {each["Action"] for each in invoking} == {action}
+    assert all(str(each["Resource"]).endswith(f"endpoint/{name}']]}}") for each in invoking)
+
+
+def test_an_asynchronous_endpoint_answers_by_s3_and_tells_two_topics(dev: Templates) -> None:
+    template = dev["gpu-later"]
+    output = only(template, CONFIGURATION)["AsyncInferenceConfig"]["OutputConfig"]
+    topics = of_type(template, "AWS::SNS::Topic")
+    told = output["NotificationConfig"]
+    assert told["SuccessTopic"]["Ref"] in topics
+    assert told["ErrorTopic"]["Ref"] in topics
+    assert told["SuccessTopic"] != told["ErrorTopic"]
+    assert "answers/" in str(output["S3OutputPath"])
+    assert "failures/" in str(output["S3FailurePath"])
+    assert "AsyncInferenceConfig" not in only(dev["gpu-now"], CONFIGURATION)
+
+
+def test_a_real_time_endpoint_scales_on_invocations_of_each_instance(prod: Templates) -> None:
+    template = prod["gpu-now"]
+    target = only(template, "AWS::ApplicationAutoScaling::ScalableTarget")
+    assert target["ScalableDimension"] == "sagemaker:variant:DesiredInstanceCount"
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 2)
+    tracking = only(template, POLICY)["TargetTrackingScalingPolicyConfiguration"]
+    metric = tracking["PredefinedMetricSpecification"]["PredefinedMetricType"]
+    assert metric == "SageMakerVariantInvocationsPerInstance"
+    assert tracking["TargetValue"] == 60 * 3
+
+
+def test_an_asynchronous_endpoint_goes_to_none_and_wakes_up(prod: Templates) -> None:
+    template = prod["gpu-later"]
+    assert only(template, "AWS::ApplicationAutoScaling::ScalableTarget")["MinCapacity"] == 0
+    tracking = only(template, POLICY, PolicyType="TargetTrackingScaling")["TargetTrackingScalingPolicyConfiguration"]
+    assert tracking["CustomizedMetricSpecification"]["MetricName"] == "ApproximateBacklogSizePerInstance"
+    policies = of_type(template, POLICY)
+    [step] = [name for name, each in policies.items() if each["Properties"]["PolicyType"] == "StepScaling"]
+    waking = alarms(template)["starts the first instance of an endpoint that has none; tells nobody"]
+    assert waking["MetricName"] == "HasBacklogWithoutCapacity"
+    assert waking["AlarmActions"] == [{"Ref": step}]
+
+
+@pytest.mark.parametrize("name", ["gpu-now", "gpu-later"])
+def test_a_new_version_is_blue_green_and_goes_back_on_alarms(prod: Templates, name: str) -> None:
+    deployment = only(prod[name], ENDPOINT)["DeploymentConfig"]
+    assert deployment["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["WaitIntervalInSeconds"] == 300
+    found = of_type(prod[name], "AWS::CloudWatch::Alarm")
+    heeded = {
+        found[each["AlarmName"]["Ref"]]["Properties"]["AlarmDescription"]
+        for each in deployment["AutoRollbackConfiguration"]["Alarms"]
+    }
+    assert heeded == {
+        "more than 1% of the endpoint's answers are a 5xx",
+        "the endpoint's p95 is above the model's p95_ms",
+    }
+
+
+def test_requests_that_nobody_takes_ring(prod: Templates) -> None:
+    said = alarms(prod["gpu-later"])
+    assert "requests wait and no instance starts" in said
+    assert "the oldest request waits for more than 15 minutes" in said
+
+
+def test_the_check_may_read_what_an_asynchronous_endpoint_answers(dev: Templates) -> None:
+    policies = of_type(dev["gpu-later"], "AWS::IAM::Policy")
+    [checking] = [each for name, each in policies.items() if name.startswith("GoldenCheckLog")]
+    reading = [each for each in _statements(checking) if "s3:GetObject*" in each["Action"]]
+    assert "answers/*" in json.dumps(reading)
+
+
+def _statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = policy["Properties"]["PolicyDocument"]["Statement"]
+    return found
+
+
+def test_cpu_models_have_no_endpoint(dev: Templates) -> None:
+    template: Template = dev["plain-v1.5"]
+    template.resource_count_is(ENDPOINT, 0)
