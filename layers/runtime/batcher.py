@@ -25,7 +25,7 @@ class Waiting:
     """A demand of which so many items are done or being done."""
 
     demand: Demand
-    deadline: float
+    since: float
     begun: int = 0
     results: list[Any] = field(default_factory=list)
     seconds: float = 0.0
@@ -55,7 +55,7 @@ class Batcher:
     """Joins the demands of runs. Safe between threads; its own thread ends with the process.
 
     A turn begins when `turn_tokens` are waiting, when nobody else is known to be coming, or when the oldest has waited
-    `wait_seconds`. More than `max_waiting` demands are refused.
+    `wait_seconds` or as long as the last turn took. More than `max_waiting` demands are refused.
     """
 
     def __init__(self, *, turn_tokens: int, wait_seconds: float, max_waiting: int) -> None:
@@ -64,6 +64,8 @@ class Batcher:
         self._max_waiting = max_waiting
         self._queue: deque[Waiting] = deque()
         self._coming = 0
+        # Company saves at most a turn, so a turn is the most that is worth waiting; none is known at first.
+        self._turn_seconds = wait_seconds
         self._changed = Condition()
         self._thread: Thread | None = None
 
@@ -95,31 +97,37 @@ class Batcher:
                     status=429,
                     error_type="overloaded",
                 )
-            self._queue.append(Waiting(demand, monotonic() + self._wait_seconds))
+            self._queue.append(Waiting(demand, monotonic()))
             if self._thread is None:
                 self._thread = Thread(target=self._work, name="batching", daemon=True)
                 self._thread.start()
-            self._changed.notify_all()
+            self._wake()
         return demand.done.result()
 
     def count_coming(self, change: int) -> None:
         """So many more runs, or fewer, are about to ask."""
         with self._changed:
             self._coming += change
+            self._wake()
+
+    def _wake(self) -> None:
+        """When there is something to begin, or a deadline to set: each time costs the thread that asks a turn."""
+        if len(self._queue) == 1 or self._ready():
             self._changed.notify_all()
 
     def _work(self) -> None:
         while True:
             turn = self._next_turn()
+            began = monotonic()
             carry_out([part for _, part in turn])
+            self._turn_seconds = monotonic() - began
             for waiting, part in turn:
                 self._settle(waiting, part.done)
 
     def _next_turn(self) -> list[tuple[Waiting, Demand]]:
         with self._changed:
             while not self._ready():
-                left = self._queue[0].deadline - monotonic() if self._queue else None
-                self._changed.wait(left)
+                self._changed.wait(self._deadline - monotonic() if self._queue else None)
             # Only the first is cut: whoever does not fit behind it will be the first next time.
             kind, budget = self._queue[0].demand.kind, self._turn_tokens
             turn: list[tuple[Waiting, Demand]] = []
@@ -132,10 +140,15 @@ class Batcher:
                 self._queue.remove(waiting)
             return turn
 
+    @property
+    def _deadline(self) -> float:
+        """Until when the oldest waits for others."""
+        return self._queue[0].since + min(self._wait_seconds, self._turn_seconds)
+
     def _ready(self) -> bool:
         if not self._queue:
             return False
-        if self._coming <= 0 or self._queue[0].deadline <= monotonic():
+        if self._coming <= 0 or self._deadline <= monotonic():
             return True
         return sum(waiting.tokens for waiting in self._queue) >= self._turn_tokens
 

@@ -163,6 +163,15 @@ def test_nobody_is_waited_for_beyond_the_deadline(work: Work) -> None:
         assert values(Clients(batcher, work).ask("a")) == ["A"]
 
 
+def test_nobody_is_waited_for_longer_than_a_turn_takes(work: Work) -> None:
+    batcher = Batcher(turn_tokens=100, wait_seconds=10 * WAIT_SECONDS, max_waiting=9)
+    clients = Clients(batcher, work)
+    work.let.release(9)
+    assert values(clients.ask("a")) == ["A"]
+    with batcher.attended():
+        assert values(clients.ask("b")) == ["B"]
+
+
 class CountingEngine(Engine):
     """Counts the texts of each call; the first call waits until the others have asked."""
 
