@@ -20,7 +20,7 @@ TASKS = {"gpt2": "text-generation", "t5-small": "summarization", "marian": "tran
 MARIAN_WORDS = 58101
 
 
-def prepare(name: str, say: Callable[[str], None], *, peers: bool = True) -> Path:
+def prepare(name: str, say: Callable[[str], None], *, peers: bool = True, precision: str = "int8") -> Path:
     """Make the checkpoint, our artifact and CTranslate2's int8 model (for `peers`), whatever is missing.
 
     Random weights have no perplexity worth keeping: the gate allows any drop, and the speed is what is measured.
@@ -28,11 +28,12 @@ def prepare(name: str, say: Callable[[str], None], *, peers: bool = True) -> Pat
     if not (CHECKPOINTS / name).exists():
         say(f"making {name}")
         write_checkpoint(name)
-    table = {"name": name, "source": str(CHECKPOINTS / name), "task": TASKS[name], "precision": "int8"}
-    build(ModelSpec.model_validate({**table, "gate": {"max_drop": 1.0}}), ROOT, ARTIFACTS, "x86_64", say)
+    table = {"name": name, "source": str(CHECKPOINTS / name), "task": TASKS[name], "precision": precision}
+    output = ARTIFACTS if precision == "int8" else WORK / f"artifacts-{precision}"
+    built = build(ModelSpec.model_validate({**table, "gate": {"max_drop": 1.0}}), ROOT, output, "x86_64", say)
     if peers and not (CTRANSLATE2 / name).exists():
         _ctranslate2(name)
-    return ARTIFACTS / name
+    return built.directory
 
 
 def write_checkpoint(name: str) -> None:
