@@ -15,10 +15,11 @@ import numpy as np
 
 from benchmarks import generator_models as models
 from benchmarks.contest import hold_between, serve
+from benchmarks.encoder_models import WORK
 from benchmarks.tables import contest
 
 THREADS = 2
-ARTIFACT = models.WORK / "artifacts-fp32" / "llama"
+ARTIFACT = WORK / "artifacts-fp32" / "llama"
 DOCUMENT, QUESTION = 2000, 24
 CASES = (f"{DOCUMENT} + {QUESTION}",)
 WITHOUT, WITH = "hundredfold, whole prompt", "hundredfold, document kept"
