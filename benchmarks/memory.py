@@ -92,7 +92,7 @@ def section(measured: dict[str, Any]) -> str:
         "",
         "MiB, resident. The longest request is 384 tokens for BERT-base, 512 and 64 written for GPT-2, 384 and 64 by 4 "
         "beams for T5-small, 64 and 64 by 4 beams for Marian, 2,000 and 64 for the Llama shape. onnxruntime packs "
-        "matrices into memory of its own when it opens a graph; mapped files are libraries and the rest of the weights.",
+        "matrices into memory of its own when it opens a graph; the mapped rest is libraries and weights.",
         "",
         header("model, variant", stages),
     ]
