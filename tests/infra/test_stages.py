@@ -69,6 +69,8 @@ def test_ids_are_the_catalogues_names_and_groups_one_stack(project: Path) -> Non
         "batches": "prod-batches",
         "small-models": "prod-small-models",
         "unbuilt": "prod-unbuilt",
+        "gpu-now": "prod-gpu-now",
+        "gpu-later": "prod-gpu-later",
     }
 
 
