@@ -129,23 +129,21 @@ def _objects() -> Callable[[int], dict[str, Any]]:
     return put
 
 
+def _https_events() -> Callable[[int], dict[str, Any]]:
+    """Events with so many texts each."""
+    event, texts = json.loads((ROOT / "examples/events/classify.json").read_text(encoding="utf-8")), _texts()
+    return lambda count: event | {"body": json.dumps({"inputs": list(islice(texts, count))})}
+
+
+EVENTS = {"https": _https_events, "queue": _queue_events, "bucket": _objects}
+
+
 def memory(trigger: str) -> list[float]:
     """Resident MiB of a handler's process at its start and after every so many invocations."""
-    handler = _handler(trigger)
-    if trigger == "queue":
-        event_of = _queue_events()
-        call: Callable[[], Any] = lambda: handler(event_of(RECORDS_AN_INVOCATION), None)  # noqa: E731
-    elif trigger == "bucket":
-        put = _objects()
-        call = lambda: handler(put(RECORDS_AN_INVOCATION), None)  # noqa: E731
-    else:
-        event, texts = json.loads((ROOT / "examples/events/classify.json").read_text(encoding="utf-8")), _texts()
-        call = lambda: handler(  # noqa: E731
-            event | {"body": json.dumps({"inputs": list(islice(texts, RECORDS_AN_INVOCATION))})}, None
-        )
+    handler, event_of = _handler(trigger), EVENTS[trigger]()
     resident = []
     for number in range(INVOCATIONS + 1):
-        call()
+        handler(event_of(RECORDS_AN_INVOCATION), None)
         if number % MEASURED_EVERY == 0:
             pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
             resident.append(round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1))

@@ -27,7 +27,6 @@ class Workload:
     artifact: str
     checkpoint: Path
     task: str
-    pipeline: str
     tokens: int | None = None
     new_tokens: int | None = None
     gate: dict[str, Any] = field(default_factory=dict)
@@ -56,14 +55,11 @@ def workloads() -> dict[str, Workload]:
                 "debian-sections",
                 SECTIONS,
                 "text-classification",
-                "text-classification",
                 gate=accuracy,
             ),
-            Workload("embed paragraphs", "minilm", minilm, "feature-extraction", "feature-extraction", tokens=128),
-            Workload(
-                "write 64 tokens after 512", "gpt2", gpt2, "text-generation", "text-generation", 512, 64, anything
-            ),
-            Workload("summarize 384 tokens in 64", "t5-small", t5, "summarization", "", 384, 64, anything),
+            Workload("embed paragraphs", "minilm", minilm, "feature-extraction", tokens=128),
+            Workload("write 64 tokens after 512", "gpt2", gpt2, "text-generation", 512, 64, anything),
+            Workload("summarize 384 tokens in 64", "t5-small", t5, "summarization", 384, 64, anything),
         )
     }
 

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from layers.artifact import Manifest
-from layers.errors import InputError
 from layers.runtime.run import Run
-from layers.runtime.tasks.task import Parameters, Task, classifies, kind
+from layers.runtime.tasks.task import Parameters, Task, classifies, read_one_and_many
 from layers.runtime.tasks.text_classification import scores_of
 
 
@@ -27,7 +26,7 @@ class RerankParameters(Parameters):
 def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """{"query": str, "texts": [str]} to [{"index", "score"}], best first; "text" is there where it was asked for."""
     options = RerankParameters.read(parameters)
-    query, texts = _read(inputs)
+    query, texts = read_one_and_many(inputs, "query", "texts")
     run.admit(len(texts))
     encodings = run.encode([(query, text) for text in texts], **options.truncation_options())
     logits = np.array([outputs["logits"][0] for outputs in run.forward(encodings, ["logits"])])
@@ -38,21 +37,6 @@ def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> list[dict[st
         text = {"text": texts[index]} if options.return_text else {}
         ranking.append({"index": index, **text, "score": scores[index]})
     return ranking
-
-
-def _read(inputs: Any) -> tuple[str, list[str]]:
-    if not isinstance(inputs, dict) or set(inputs) != {"query", "texts"}:
-        got = f"the keys {list(inputs)}" if isinstance(inputs, dict) else kind(inputs)
-        raise InputError(f'inputs: got {got}, expected {{"query": string, "texts": [string]}}.')
-    query, texts = inputs["query"], inputs["texts"]
-    if not isinstance(query, str):
-        raise InputError(f"inputs.query: got {kind(query)}, expected a string.")
-    if not isinstance(texts, list):
-        raise InputError(f"inputs.texts: got {kind(texts)}, expected a list of strings.")
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"inputs.texts[{position}]: got {kind(text)}, expected a string.")
-    return query, texts
 
 
 def ranks(manifest: Manifest) -> bool:

@@ -96,6 +96,21 @@ def read_texts(inputs: Any) -> tuple[list[str], bool]:
     raise InputError(f"inputs: got {kind(inputs)}, expected a string or a list of strings.")
 
 
+def read_one_and_many(inputs: Any, one: str, many: str) -> tuple[str, list[str]]:
+    """The text under the key `one` and those under `many`. Raises InputError when they are anything else."""
+    if not isinstance(inputs, dict) or set(inputs) != {one, many}:
+        got = f"the keys {list(inputs)}" if isinstance(inputs, dict) else kind(inputs)
+        raise InputError(f'inputs: got {got}, expected {{"{one}": string, "{many}": [string]}}.')
+    if not isinstance(inputs[one], str):
+        raise InputError(f"inputs.{one}: got {kind(inputs[one])}, expected a string.")
+    if not isinstance(inputs[many], list):
+        raise InputError(f"inputs.{many}: got {kind(inputs[many])}, expected a list of strings.")
+    for position, text in enumerate(inputs[many]):
+        if not isinstance(text, str):
+            raise InputError(f"inputs.{many}[{position}]: got {kind(text)}, expected a string.")
+    return inputs[one], inputs[many]
+
+
 def shown(value: Any) -> str:
     """What a caller sent, short enough for a message."""
     text = repr(value)
