@@ -23,7 +23,9 @@ SECONDS_PER_TURN = 0.15
 # its first call of a turn, which wakes its own, is not counted.
 SETTLE_SECONDS = 0.1
 # A contender that has had this long on a case and at least two calls sits the remaining rounds out.
-SECONDS_PER_CASE = 40.0
+SECONDS_PER_CASE = 20.0
+# One call warms up a contender that takes longer than this; two warm up the others.
+SLOW_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def hold(workers: Sequence[Worker], cases: Sequence[str], say: Any, rounds: int 
         counts = {}
         for worker in workers:
             first = worker.call(case, 1)
-            first = worker.call(case, 1) if first and first[0] < SECONDS_PER_CASE * 100 else first
+            first = worker.call(case, 1) if first and first[0] < SLOW_SECONDS * 1e3 else first
             counts[worker.name] = max(1, min(50, round(SECONDS_PER_TURN * 1e3 / first[-1]))) if first else 1
         for _ in range(rounds):
             for worker in workers:

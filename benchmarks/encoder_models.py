@@ -68,32 +68,39 @@ def _checkpoint() -> None:
 
 
 def _trace() -> None:
+    trace(CHECKPOINT, "text-classification", TRACED)
+
+
+def trace(checkpoint: Path, task: str, path: Path) -> None:
     """transformers' model through torch.onnx's tracing exporter, whose graph onnxruntime's optimizer fuses whole.
 
     The exporter calls models by position, which transformers 5 does not take, and fails on SDPA's masks. The newer
     exporter's graph leaves the 12 attention layers unfused, which would be unfair to the peer.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification
+    import transformers
+
+    classifies = task == "text-classification"
+    kind = transformers.AutoModelForSequenceClassification if classifies else transformers.AutoModel
 
     class Positional(torch.nn.Module):  # type: ignore[misc]  # torch is not analysed
         def __init__(self) -> None:
             super().__init__()
-            self.model = AutoModelForSequenceClassification.from_pretrained(CHECKPOINT, attn_implementation="eager")
+            self.model = kind.from_pretrained(checkpoint, attn_implementation="eager")
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+            return self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
 
-    ids = torch.from_numpy(token_ids(16))
+    ids = torch.arange(10, 26)[None]
     axes = {0: "batch", 1: "sequence"}
     torch.onnx.export(
         Positional().eval(),
         (ids, torch.ones_like(ids)),
-        TRACED,
+        path,
         dynamo=False,
         opset_version=17,
         input_names=["input_ids", "attention_mask"],
-        output_names=["logits"],
+        output_names=["output"],
         dynamic_axes={"input_ids": axes, "attention_mask": axes},
     )
 

