@@ -19,6 +19,7 @@ help:
 	@echo "make check     lint, types, import directions, file sizes"
 	@echo "make fuzz      bad input for longer than the tests send it"
 	@echo "make screenshots  pictures of the page, into docs/screenshots"
+	@echo "make upgrade-check   newer releases of the libraries against the pinned ones"
 	@echo "make bench     the benchmarks, into docs/benchmarks.md"
 
 install: $(VENV)/.installed-build
@@ -91,3 +92,9 @@ clean:
 .PHONY: chaos
 chaos: $(VENV)/.installed-test
 	CHAOS_RECORDS=10500 CHAOS_LINES=5000000 $(BIN)/python -m pytest -s tests/functions/test_chaos.py
+
+# Other releases of transformers, tokenizers and onnxruntime (the newest, or WITH="onnxruntime==1.30.0 ...") against the
+# pinned ones, in an environment that is thrown away.
+.PHONY: upgrade-check
+upgrade-check: $(VENV)/.installed-test
+	$(BIN)/python -m upgrade $(WITH)

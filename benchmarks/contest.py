@@ -49,9 +49,11 @@ class Standing:
 
 
 class Worker:
-    """A contender's process. `module` is run as `python -m MODULE NAME ARGUMENT`."""
+    """A contender's process. `module` is run as `python -m MODULE NAME ARGUMENT`, by this interpreter or another."""
 
-    def __init__(self, name: str, module: str, arguments: Sequence[str], threads: int) -> None:
+    def __init__(
+        self, name: str, module: str, arguments: Sequence[str], threads: int, python: str = sys.executable
+    ) -> None:
         self.name = name
         self.facts: dict[str, Any] = {}
         self.error: str | None = None
@@ -64,7 +66,7 @@ class Worker:
             "HUNDREDFOLD_THREADS": str(threads),
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, name, *arguments],
+            [python, "-m", module, name, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,0 +1,79 @@
+"""`make upgrade-check`: whether the project may move to other releases of the libraries it stands on.
+
+Observes the example models, the parity tests and the API in this environment and in a throwaway one with the newest
+(or the named) releases, times both side by side, prints what changed. Exit status 1 when anything is worse.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.__main__ import machine
+from upgrade import comparison, latency
+from upgrade.environment import Environment, InstallError, overlaid, pinned
+from upgrade.observe import OBSERVED
+from upgrade.report import print_table, write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNTIME_ONLY = "candidate, pinned artifact"
+
+
+def main(
+    requirements: Annotated[list[str] | None, typer.Argument(help="Releases, as pip takes them; else newest.")] = None,
+    output: Annotated[Path, typer.Option(help="Where artifacts and the report go.")] = Path("build/upgrade"),
+) -> None:
+    """Compare the pinned releases with newer or named ones."""
+    before = pinned()
+    try:
+        with overlaid(requirements or []) as after:
+            _say("comparing", before.versions, "with", after.versions)
+            findings = _compare(before, after, output)
+    except InstallError as error:
+        _say(f"error: the releases could not be installed: {error}")
+        raise typer.Exit(2) from error
+    print_table(findings, before, after)
+    write_json(output / "report.json", findings, before, after, machine())
+    if any(finding.judgement == "worse" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _compare(before: Environment, after: Environment, output: Path) -> list[comparison.Finding]:
+    """Observe both, then time what was built."""
+    observed = {each.name: _observe(each, output / each.name) for each in (before, after)}
+    findings = list(comparison.compare(observed[before.name], observed[after.name]))
+    built = [name for name, model in observed[before.name]["models"].items() if "error" not in model]
+    contenders = {before.name: (before, output / before.name), RUNTIME_ONLY: (after, output / before.name)}
+    if all("error" not in observed[after.name]["models"][name] for name in built):
+        contenders[after.name] = (after, output / after.name)
+    latencies = latency.compare(contenders, built, _say)
+    return [*findings, *comparison.compare_latencies(latencies, before.name)]
+
+
+def _observe(environment: Environment, folder: Path) -> dict[str, Any]:
+    # Digests know neither transformers nor tokenizers: nothing of another release may be reused.
+    shutil.rmtree(folder, ignore_errors=True)
+    _say(f"== {environment.name}")
+    variables = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    command = [str(environment.python), "-m", "upgrade.observe", str(folder.resolve())]
+    done = subprocess.run(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        _say(f"error: {environment.name}: the project does not run; its last words are above")
+        raise typer.Exit(1)
+    observed: dict[str, Any] = json.loads((folder / OBSERVED).read_text(encoding="utf-8"))
+    return observed
+
+
+def _say(*words: Any) -> None:
+    print(*words, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
