@@ -50,10 +50,10 @@ $(VENV)/.installed-infra: pyproject.toml package-lock.json $(VENV)/.installed-bu
 
 install-infra: $(VENV)/.installed-infra
 
-# A deployment rehearsed on loopback, against moto's server; needs Node.js.
+# A deployment rehearsed on loopback, against moto's server and a registry; needs Node.js, and says where no image was made.
 cdk-test: $(VENV)/.installed-test
 	npm ci --silent
-	$(BIN)/python -m pytest --quiet tests/infra/rehearsal.py
+	$(BIN)/python -m pytest --quiet tests/rehearsal
 
 demo: $(VENV)/.installed-build
 	$(BIN)/python -m examples.demo

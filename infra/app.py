@@ -1,7 +1,8 @@
 """The CDK application: `npx cdk deploy MODEL`, `npx cdk deploy --all`, `-c stage=prod`.
 
 Reads the catalogue, the stages and the built artifacts. Needs no credentials, no network and no container engine;
-publishing an image needs an engine. Context keys: stage, catalog, output, stages, base_image, nag.
+publishing an image needs an engine, and `wheels` the index where the folder lacks some. Context keys: stage, catalog,
+output, stages, base_image, wheels, nag.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ from pathlib import Path
 
 from aws_cdk import App, Validations
 
+from infra.code import Building
 from infra.deployment import deployments
 from infra.model_stack import ModelStack
 from infra.planner.prices import PriceTable
 from infra.stages import read_stage
 from layers.catalogue import read_catalogue
 from layers.errors import HundredfoldError
+from layers.packaging.engine import DEFAULT_BASE_IMAGE
 
 
 def compose(app: App) -> list[ModelStack]:
     """Every deployment's stack. Raises CatalogueError for a catalogue or a stage that cannot be read."""
     catalogue_file = Path(_context(app, "catalog", "models.toml"))
     stage = read_stage(Path(_context(app, "stages", "stages.toml")), _context(app, "stage", "dev"))
-    base_image = _context(app, "base_image", "")
+    wheels = _context(app, "wheels", "")
+    building = Building(_context(app, "base_image", DEFAULT_BASE_IMAGE), Path(wheels) if wheels else None)
     prices = PriceTable.read()
     if _context(app, "nag", ""):
         _add_nag(app)
@@ -33,7 +37,7 @@ def compose(app: App) -> list[ModelStack]:
             deployment=deployment,
             stage=stage,
             prices=prices,
-            build_args={"BASE_IMAGE": base_image} if base_image else {},
+            building=building,
         )
         for deployment in deployments(
             read_catalogue(catalogue_file),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Protocol
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.code import Image, Zip, image_context, zip_of
+from infra.code import Building, Image, Zip, image_context, zip_of
 from infra.constructs.alarms import ModelAlarms
 from infra.constructs.endpoint import GpuEndpoint
 from infra.deployment import Deployment
@@ -45,11 +45,11 @@ class ImageBackend:
     context: Path
     architecture: Architecture
     deploy: DeploySpec
-    build_args: Mapping[str, str]
+    building: Building
 
     def code(self, trigger: Trigger) -> Image:
         """One image for every trigger, with the trigger's command."""
-        return Image(self.context, self.architecture, job_of(trigger, self.deploy).command, self.build_args)
+        return Image(self.context, self.architecture, job_of(trigger, self.deploy).command, self.building.build_args())
 
     def environment(self) -> dict[str, str]:
         """The image knows where its artifacts are."""
@@ -93,13 +93,13 @@ def backend_of(
     size: Size,
     stage: Stage,
     alarms: ModelAlarms,
-    build_args: Mapping[str, str],
+    building: Building,
 ) -> Iterator[ImageBackend | EndpointBackend]:
     """While functions are defined: their code lies in a temporary folder until CDK has copied it."""
     if size.endpoint is None:
-        with image_context(deployment.members, size.function.architecture) as context:
+        with image_context(deployment.members, size.function.architecture, building) as context:
             deploy = deployment.members[0].spec.deploy
-            yield ImageBackend(context, size.function.architecture, deploy, build_args)
+            yield ImageBackend(context, size.function.architecture, deploy, building)
         return
     [member] = deployment.members
     endpoint = GpuEndpoint(scope, "Endpoint", member=member, size=size.endpoint, stage=stage, alarms=alarms)

@@ -17,7 +17,9 @@ from aws_cdk import aws_lambda as lambda_
 
 from infra.admission import Member
 from layers.packaging.context import Architecture, write_build_context
-from layers.packaging.requirements import gpu_requirements
+from layers.packaging.engine import DEFAULT_BASE_IMAGE
+from layers.packaging.requirements import client_requirements, gpu_requirements, runtime_requirements
+from layers.packaging.wheels import fetch_wheels, python_version
 
 PROJECT = Path(__file__).resolve().parents[1]
 GPU_DOCKERFILE = PROJECT / "functions" / "gpu" / "Dockerfile"
@@ -28,6 +30,25 @@ COPY artifact/ /opt/artifact/
 ENTRYPOINT ["python3", "-m", "functions.gpu"]
 """
 PLATFORMS = {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Platform.LINUX_ARM64}
+
+
+@dataclass(frozen=True)
+class Building:
+    """What functions' images are built on, and the folder of wheels that a build without a network takes."""
+
+    base_image: str = DEFAULT_BASE_IMAGE
+    wheels: Path | None = None
+
+    def build_args(self) -> dict[str, str]:
+        """As the Dockerfile takes them; none for its own base, so that its hash stays what it is."""
+        return {} if self.base_image == DEFAULT_BASE_IMAGE else {"BASE_IMAGE": self.base_image}
+
+    def fetch_wheels(self, architecture: Architecture) -> list[Path]:
+        """Those in the folder, fetched there when they are missing. Raises ImageError as `fetch_wheels`."""
+        if self.wheels is None:
+            return []
+        wanted = [*runtime_requirements(), *client_requirements()]
+        return fetch_wheels(wanted, self.wheels, architecture=architecture, python=python_version(self.base_image))
 
 
 @dataclass(frozen=True)
@@ -73,10 +94,12 @@ def zip_of(package: str, files: Mapping[str, str] | None = None) -> Iterator[Zip
 
 
 @contextmanager
-def image_context(members: Sequence[Member], architecture: Architecture) -> Iterator[Path]:
+def image_context(members: Sequence[Member], architecture: Architecture, building: Building) -> Iterator[Path]:
     """The build context of one image that carries these artifacts."""
+    wheels = building.fetch_wheels(architecture)
     with tempfile.TemporaryDirectory(prefix="image-") as name:
-        yield write_build_context([member.directory for member in members], Path(name), architecture=architecture)
+        artifacts = [member.directory for member in members]
+        yield write_build_context(artifacts, Path(name), architecture=architecture, wheels=wheels)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from infra.backend import Backend, backend_of
+from infra.code import Building
 from infra.constructs.alarms import AlarmTopic, ModelAlarms
 from infra.constructs.budget import MODEL_TAG, ModelBudget
 from infra.constructs.dashboard import ModelDashboard
@@ -41,7 +42,7 @@ class ModelStack(Stack):
         deployment: Deployment,
         stage: Stage,
         prices: PriceTable,
-        build_args: Mapping[str, str],
+        building: Building,
     ) -> None:
         super().__init__(
             scope,
@@ -59,16 +60,16 @@ class ModelStack(Stack):
         for key, value in {**stage.tags, MODEL_TAG: deployment.name, STAGE_TAG: stage.name}.items():
             Tags.of(self).add(key, value)
         self._deployment, self._stage, self._prices = deployment, stage, prices
-        self._compose(deployment.size, build_args)
+        self._compose(deployment.size, building)
 
-    def _compose(self, size: Size, build_args: Mapping[str, str]) -> None:
+    def _compose(self, size: Size, building: Building) -> None:
         deploy = self._deployment.members[0].spec.deploy
         budget = monthly_budget_usd(self._deployment, self._stage)
         topic = AlarmTopic(self, "Alarms", stage=self._stage).topic
         self._alarms = ModelAlarms(self, "Watch", topic=topic)
         self._dashboard = ModelDashboard(self, "Dashboard", service=self._deployment.name)
         self._storage = ModelStorage(self, "Storage", deploy=deploy, stage=self._stage)
-        with backend_of(self, self._deployment, size, self._stage, self._alarms, build_args) as backend:
+        with backend_of(self, self._deployment, size, self._stage, self._alarms, building) as backend:
             functions = {trigger: self._function(trigger, backend, size.function) for trigger in deploy.triggers}
             # A model without a URL is asked by the same image without one, as a function that nobody else invokes.
             asked = functions.get("https") or self._function("https", backend, replace(size.function, concurrency=1))

@@ -1,6 +1,6 @@
 """moto's server, with the resources that its CloudFormation skips in silence: they are made by the services' own API.
 
-    python -c 'from tests.infra.stand_in_cloudformation import serve; serve(5555)'
+    python -c 'from tests.rehearsal.stand_in_cloudformation import serve; serve(5555)'
 
 Bucket policies stay skipped: moto enforces their denials without their conditions, so that no upload would pass.
 A stand-in for AWS on loopback. What it makes can be found by boto3; that AWS would make the same is not proven by it.
