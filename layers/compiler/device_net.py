@@ -16,6 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from layers.compiler.checkpoint import Checkpoint
+from layers.compiler.device_embedding import normed_embeddings
 from layers.compiler.forms.half import HalfLinear, transposed_weight
 from layers.compiler.net import MASKED, Net, Value
 from layers.compiler.plan import Plan, Product, Site, joined
@@ -26,7 +27,7 @@ GELU_BY_TANH = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh"
 ROUNDED = {
     *("Attention", "MultiHeadAttention", "GroupQueryAttention", "MatMul", "FusedMatMul", "MatMulNBits", "Gelu"),
     *("BiasGelu", "FastGelu", "QuickGelu", "LayerNormalization", "RMSNormalization", "RotaryEmbedding", "Relu", "Tanh"),
-    *("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"),
+    *("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization"),
 }
 
 
@@ -120,7 +121,8 @@ class DeviceNet(Net):
     def layer_norm(self, x: Value, module: str, epsilon: float, *, bias: bool = True) -> Value:
         """As Net.layer_norm; the sum before it, and a product's bias before that, are added on the way."""
         if (sides := self._residual(x)) is None:
-            return super().layer_norm(x, module, epsilon, bias=bias)
+            embedded = normed_embeddings(self, x, module, epsilon) if bias else None
+            return super().layer_norm(x, module, epsilon, bias=bias) if embedded is None else embedded
         left, right, product_bias = sides
         weights = [self.tensor(f"{module}.weight"), self.tensor(f"{module}.bias") if bias else None]
         outputs: Any = self.ms.SkipLayerNormalization(
@@ -153,7 +155,13 @@ class DeviceNet(Net):
         model.graph.sort()
         if (narrow := self.plan.numbers.rounded) not in (None, ir.DataType.FLOAT):
             _round(model.graph, narrow)
+        _drop_unread(model.graph)
         return model
+
+    @property
+    def narrowest(self) -> tuple[ir.DataType | None, ...]:
+        """What hidden states are stored in and what they are rounded to on the way."""
+        return self.plan.numbers.stored, self.plan.numbers.rounded
 
     def _is_plain(self, site: Site) -> bool:
         return isinstance(self.plan.linear_for(site.name), HalfLinear)
@@ -201,6 +209,18 @@ def _prune(graph: ir.Graph) -> None:
     for name, value in list(graph.initializers.items()):
         if not value.uses():
             graph.initializers.pop(name)
+
+
+def _drop_unread(graph: ir.Graph) -> None:
+    """Take back the sums that nobody reads: those that have a name are written, 7 us of 24 at 32 x 384 tokens."""
+    for node in graph:
+        if not node.op_type.startswith("Skip"):
+            continue
+        read = [bool(value.uses()) or value.is_graph_output() for value in node.outputs]
+        node.resize_outputs(max((index for index, is_read in enumerate(read) if is_read), default=0) + 1)
+        for value, is_read in zip(node.outputs, read, strict=False):
+            if not is_read:
+                value.name = ""
 
 
 def _round(graph: ir.Graph, narrow: ir.DataType) -> None:

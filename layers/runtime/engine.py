@@ -176,9 +176,9 @@ def _pad(batch: Sequence[Encoding], pad_id: int) -> dict[str, Array]:
     shape = (len(batch), max(len(encoding) for encoding in batch))
     if all(len(encoding) == shape[1] for encoding in batch):
         return {
-            "input_ids": np.stack([encoding.input_ids for encoding in batch]),
+            "input_ids": np.concatenate([encoding.input_ids for encoding in batch]).reshape(shape),
             "attention_mask": np.ones(shape, dtype=np.int64),
-            "token_type_ids": np.stack([encoding.token_type_ids for encoding in batch]),
+            "token_type_ids": np.concatenate([encoding.token_type_ids for encoding in batch]).reshape(shape),
         }
     input_ids = np.full(shape, pad_id, dtype=np.int64)
     attention_mask = np.zeros(shape, dtype=np.int64)

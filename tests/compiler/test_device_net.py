@@ -25,12 +25,18 @@ MASK = np.array([[1] * 11, [1] * 7 + [0] * 4])
 IDS = np.random.default_rng(0).integers(5, 60, MASK.shape)
 # The numbers of a card on a processor: its operators in float32.
 WIDE = replace(FP32_CUDA, name="wide")
-POST_NORM = {"Attention": LAYERS, "SkipLayerNormalization": 2 * LAYERS, "LayerNormalization": 1, "BiasGelu": LAYERS}
+POST_NORM = {
+    **{"Attention": LAYERS, "SkipLayerNormalization": 2 * LAYERS, "BiasGelu": LAYERS},
+    **{"EmbedLayerNormalization": 1, "LayerNormalization": 0},
+}
 EXPECTED = {
     **dict.fromkeys(FAMILIES, POST_NORM),
     "albert": {**POST_NORM, "BiasGelu": 0, "FastGelu": LAYERS},
     # Scores by content and position need queries and keys themselves.
-    "deberta-v2": {**POST_NORM, "Attention": 0, "MultiHeadAttention": LAYERS},
+    "deberta-v2": {
+        **{**POST_NORM, "Attention": 0, "MultiHeadAttention": LAYERS},
+        **{"EmbedLayerNormalization": 0, "LayerNormalization": 1},  # words alone
+    },
     # Rotary positions turn queries and keys first, and the gate is multiplied in between.
     "modernbert": {"MultiHeadAttention": LAYERS, "SkipLayerNormalization": 2 * LAYERS, "LayerNormalization": 1},
 }
@@ -88,6 +94,26 @@ def written(recipe: GenerativeRecipe, plan: Plan, directory: Path) -> np.ndarray
     alone = session.begin(1, 24, session.encode([np.arange(5, 12)]) if session.encoder else None)
     logits += [alone.feed([np.arange(5, 12)], np.arange(7)[None]), alone.feed([np.arange(9, 12)])]
     return np.concatenate([part.ravel() for part in logits])
+
+
+def test_sums_that_nobody_reads_are_not_written(
+    checkpoint: Callable[[Case], Path], generator: Callable[[Writer], Path]
+) -> None:
+    """A norm after a sum needs no sum; one before a layer passes it on, and nothing else."""
+    encoder = open_recipe(checkpoint(Case("bert", "encoder", {"num_labels": 2})), "feature-extraction")
+    decoder = open_recipe(generator(Writer("gpt2")), "text-generation")
+    for recipe, written in ((encoder, ["normed"]), (decoder, ["normed", "", "", "sum"])):
+        graph = recipe.graphs(FP16)["model"][0].graph
+        norms = [node for node in graph if node.op_type == "SkipLayerNormalization"]
+        named = [[str(value.name).rpartition(".")[2] for value in node.outputs] for node in norms]
+        assert named[:-1] == [written] * (len(norms) - 1)
+
+
+def test_embeddings_in_numbers_that_the_operator_has_not(checkpoint: Callable[[Case], Path]) -> None:
+    recipe = open_recipe(checkpoint(Case("bert", "encoder", {"num_labels": 2})), "feature-extraction")
+    assert isinstance(recipe, Recipe)
+    for plan in (BF16, BF16.emulated):
+        assert "EmbedLayerNormalization" not in count_operators(recipe.write(plan)[0])
 
 
 def test_numbers_of_a_variant(checkpoint: Callable[[Case], Path]) -> None:
