@@ -12,8 +12,9 @@ from functions.aws import renew_connections
 from functions.emf import Metrics
 from functions.event_settings import EventSettings, read_event_settings
 from functions.init_phase import warm_until
+from functions.invocation import Invocations
 from functions.loads import measure_loads
-from functions.logs import JsonFormatter, log_to_stderr
+from functions.logs import log_to_stderr
 from functions.models import LoadedModels
 from functions.results import EverySink, Result, ResultSink
 from functions.snapstart import Restoration, register
@@ -34,35 +35,27 @@ class Environment:
     settings: Settings
     event_settings: EventSettings
     models: LoadedModels
-    metrics: Metrics
+    invocations: Invocations
     tracing: Tracing
-    formatter: JsonFormatter
-    init_ms: float
-    cold: bool = True
+
+    @property
+    def metrics(self) -> Metrics:
+        """Of the invocation that is going on."""
+        return self.invocations.metrics
 
     def answer(self, handle: Handle, event: Any, context: Any) -> dict[str, Any] | None:
         """What `handle` returns or raises; metrics are written in either case."""
-        request_id = getattr(context, "aws_request_id", None)
-        self.formatter.request_id = request_id
-        before, started = self._cache_counts(), perf_counter()
-        try:
-            with self.tracing.segment(self.trigger):
-                return handle(event, context)
-        except Exception:
-            self.metrics.add("Errors", 1)
-            raise
-        finally:
-            self.metrics.add("HandlerLatency", 1000 * (perf_counter() - started), "Milliseconds")
-            hits, misses = (after - earlier for after, earlier in zip(self._cache_counts(), before, strict=True))
-            # A model that was given up has taken its counts with it.
-            self.metrics.add("CacheHits", max(0, hits))
-            self.metrics.add("CacheMisses", max(0, misses))
-            measure_loads(self.metrics, self.models.predictors)
-            if self.cold:
-                self.metrics.add("ColdStart", 1)
-                self.metrics.add("InitDuration", self.init_ms, "Milliseconds")
-            self.cold = False
-            self.metrics.flush({"function_request_id": request_id} if request_id else {})
+        with self.invocations.one(context):
+            before = self._cache_counts()
+            try:
+                with self.tracing.segment(self.trigger):
+                    return handle(event, context)
+            finally:
+                hits, misses = (after - earlier for after, earlier in zip(self._cache_counts(), before, strict=True))
+                # A model that was given up has taken its counts with it.
+                self.metrics.add("CacheHits", max(0, hits))
+                self.metrics.add("CacheMisses", max(0, misses))
+                measure_loads(self.metrics, self.models.predictors)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -103,7 +96,8 @@ def load_environment(trigger: str) -> Environment:
     logging.getLogger("hundredfold.environment").info("ready", extra={"fields": ready})
     tracing = open_tracing(event_settings.tracing)
     register(Restoration([renew_connections]))
-    return Environment(trigger, settings, event_settings, models, Metrics(trigger), tracing, formatter, init_ms)
+    invocations = Invocations(Metrics(trigger), formatter, init_ms)
+    return Environment(trigger, settings, event_settings, models, invocations, tracing)
 
 
 def open_sink(settings: EventSettings) -> ResultSink:

@@ -1,35 +1,14 @@
-"""The models of one environment, asked for many records at a time."""
+"""The models that one environment has loaded, asked for many records at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
+from functions.asking import Answered, Asked, Outcome
 from layers.errors import InputError
 from layers.runtime.predictor import Predictor
 from layers.runtime.run import Prediction
 from layers.runtime.together import Request, TogetherPredictor
-
-Outcome = Prediction | Exception
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request of the model named."""
-
-    model: str
-    request: Request
-
-
-class Answering(Protocol):
-    """What the queue and bucket functions need of models."""
-
-    def name_of(self, model: str | None) -> str:
-        """The model that is meant; the only one when none is named. Raises InputError (404)."""
-
-    def answer(self, asked: Sequence[Asked]) -> list[Outcome]:
-        """One outcome each, in order."""
 
 
 class LoadedModels:
@@ -41,7 +20,7 @@ class LoadedModels:
         self._max_inputs = max_inputs
 
     def name_of(self, model: str | None) -> str:
-        """As the protocol says."""
+        """As `Answering`."""
         served = f"Served here: {', '.join(self.predictors)}."
         if model is None:
             if len(self.predictors) > 1:
@@ -56,10 +35,30 @@ class LoadedModels:
         return model
 
     def answer(self, asked: Sequence[Asked]) -> list[Outcome]:
-        """As the protocol says; requests of one model are predicted together."""
+        """As `Answering`; requests of one model are predicted together."""
         outcomes: dict[int, Outcome] = {}
         for name in dict.fromkeys(one.model for one in asked):
             places = [place for place, one in enumerate(asked) if one.model == name]
-            answers = self._together[name].predict([asked[place].request for place in places], self._max_inputs)
-            outcomes.update(zip(places, answers, strict=True))
+            requests = [_runtime_request(asked[place]) for place in places]
+            answers = self._together[name].predict(requests, self._max_inputs)
+            outcomes.update(zip(places, map(_outcome, answers), strict=True))
         return [outcomes[place] for place in range(len(asked))]
+
+
+def _runtime_request(asked: Asked) -> Request:
+    request = asked.request
+    return Request(request.inputs, request.parameters, request.task)
+
+
+def _outcome(prediction: Prediction | Exception) -> Outcome:
+    if isinstance(prediction, Exception):
+        return prediction
+    return Answered(
+        {"outputs": prediction.value},
+        prediction.token_count,
+        prediction.truncated_tokens,
+        prediction.generated_tokens,
+        prediction.tokenization_ms,
+        prediction.inference_ms,
+        prediction.postprocessing_ms,
+    )

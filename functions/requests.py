@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from functions.asking import Request
 from layers.errors import InputError
-from layers.runtime.tasks.task import kind
-from layers.runtime.together import Request
 from layers.serving.task_body import read_task_body
+from layers.wording import kind
 
 
 def read_request(content: dict[str, Any]) -> tuple[str | None, Request]:

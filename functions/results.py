@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from layers.errors import InputError
-from layers.runtime.run import Prediction
 from layers.serving.json_body import json_bytes
 
 
@@ -56,16 +55,6 @@ class EverySink:
         """To each of them."""
         for sink in self._sinks:
             sink.publish(result)
-
-
-def answer_fields(prediction: Prediction) -> dict[str, Any]:
-    """A prediction as a result carries it: no times, so that a redelivery writes the same bytes."""
-    fields = {"outputs": prediction.value, "tokens": prediction.token_count}
-    if prediction.truncated_tokens:
-        fields["truncated_tokens"] = prediction.truncated_tokens
-    if prediction.generated_tokens:
-        fields["generated_tokens"] = prediction.generated_tokens
-    return fields
 
 
 def refusal_fields(refusal: InputError) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
+from functions.asking import Answering
 from functions.bucket.formats import format_of
 from functions.bucket.notices import UNREADABLE, Delivery, Notice, read_deliveries
 from functions.bucket.object_work import Limits, ObjectWork
@@ -17,7 +18,6 @@ from functions.bucket.rows import Reading
 from functions.bucket.store import ObjectChangedError, ObjectGoneError, ObjectInfo, ObjectStore, open_object
 from functions.bucket.summary import Facts, Summary, complete_content, is_outdated, refused_content
 from functions.emf import Metrics
-from functions.models import Answering
 from functions.remaining import Pace, RemainingTime
 from layers.errors import HundredfoldError, InputError
 

@@ -5,10 +5,10 @@ Models are loaded at import, in the init phase: once per environment, from `ARTI
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from functions.bucket.function import BucketFunction, Place
+from functions.bucket.hand_on import hand_on
 from functions.bucket.object_work import Limits
 from functions.bucket.rows import Reading
 from functions.bucket.store import ObjectStore
@@ -58,19 +58,6 @@ def open_stores(settings: EventSettings) -> tuple[ObjectStore, ObjectStore]:
         FolderStore(objects) if objects is not None else S3Store(client("s3")),
         FolderStore(results) if results is not None else S3Store(client("s3")),
     )
-
-
-def hand_on(event: dict[str, Any], url: str | None, queue_arn: str | None) -> bool:
-    """Send an event to the queue of that URL, or of that ARN; False when neither is known."""
-    from functions.aws import client
-
-    if url is None and queue_arn is None:
-        return False
-    if url is None:
-        _, _, _, _, account, name = str(queue_arn).split(":")
-        url = client("sqs").get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
-    client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(event))
-    return True
 
 
 function = open_function(environment)

@@ -9,15 +9,13 @@ from itertools import islice
 from time import perf_counter
 from typing import BinaryIO
 
+from functions.asking import MOST_AT_ONCE, Answered, Answering, Asked, Outcome
 from functions.bucket.formats import rows_of
 from functions.bucket.parts import PartLine, Parts, Progress
 from functions.bucket.rows import Reading, Row
-from functions.models import Answering, Asked, Outcome
 from functions.remaining import Pace, RemainingTime, work_units
-from functions.results import answer_fields, is_final, refusal_fields
+from functions.results import is_final, refusal_fields
 from layers.errors import InputError
-from layers.runtime.run import Prediction
-from layers.runtime.together import MAX_TOGETHER
 from layers.serving.json_body import json_bytes
 
 logger = logging.getLogger("hundredfold.bucket")
@@ -98,7 +96,7 @@ class ObjectWork:
 
     def _fill(self) -> None:
         try:
-            self._waiting += islice(self._rows, MAX_TOGETHER - len(self._waiting))
+            self._waiting += islice(self._rows, MOST_AT_ONCE - len(self._waiting))
         except InputError as error:
             self.unreadable = error
 
@@ -150,17 +148,18 @@ def _raise_if_no_rows_fault(answers: Sequence[Outcome], *, succeeded_before: boo
 def _asked(row: Row, models: Answering, model: str) -> Asked:
     if row.refusal is not None or row.request is None:
         raise row.refusal or InputError("row holds no request.")
-    return Asked(models.name_of(row.model or model), row.request)
+    known_by = f"line-{row.line}" if row.id is None else str(row.id)
+    return Asked(models.name_of(row.model or model), row.request, known_by)
 
 
 def part_line(row: Row, outcome: Outcome) -> PartLine:
     """The row's line of results."""
     place = {"line": row.line, **({} if row.id is None else {"id": row.id})}
-    if isinstance(outcome, Prediction):
+    if isinstance(outcome, Answered):
         return PartLine(
-            json_bytes({**place, **answer_fields(outcome)}) + b"\n",
+            json_bytes({**place, **outcome.fields()}) + b"\n",
             failed=False,
-            tokens=outcome.token_count,
+            tokens=outcome.tokens or 0,
             truncated=outcome.truncated_tokens > 0,
             generated_tokens=outcome.generated_tokens,
             inference_seconds=outcome.inference_ms / 1000,

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from functions.asking import Request
 from functions.requests import read_request
 from layers.errors import InputError
-from layers.runtime.tasks.task import kind
-from layers.runtime.together import Request
+from layers.wording import kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,13 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+from functions.asking import MOST_AT_ONCE, Answered, Answering, Outcome
 from functions.emf import Metrics
 from functions.idempotency import Claim, Claims
-from functions.models import Answering, Outcome
 from functions.queue.records import Job, QueueRecord, id_of, read_job, read_records
 from functions.remaining import Pace, RemainingTime, work_units
-from functions.results import Result, ResultSink, answer_fields, is_final, refusal_fields
+from functions.results import Result, ResultSink, is_final, refusal_fields
 from layers.errors import InputError
-from layers.runtime.run import Prediction
-from layers.runtime.together import MAX_TOGETHER
 
 logger = logging.getLogger("hundredfold.queue")
 
@@ -90,7 +88,7 @@ class QueueFunction:
         """How many records to start with now. One is always tried, or a slow record would never be."""
         if seconds <= 0:
             return 0
-        count = self.pace.count_within([entry.units for entry in waiting[:MAX_TOGETHER]], seconds)
+        count = self.pace.count_within([entry.units for entry in waiting[:MOST_AT_ONCE]], seconds)
         return max(1, count) if first else count
 
     def _work(
@@ -137,7 +135,7 @@ class QueueFunction:
             return entry.claim == "done"
         failure = entry.outcome
         try:
-            if isinstance(entry.outcome, Prediction) and entry.job is not None:
+            if isinstance(entry.outcome, Answered) and entry.job is not None:
                 self.sink.publish(self._answer(entry.job, entry.outcome))
                 self.claims.complete(entry.job.work)
                 return True
@@ -152,14 +150,13 @@ class QueueFunction:
         self._log(entry, failure)
         return False
 
-    def _answer(self, job: Job, prediction: Prediction) -> Result:
-        fields = answer_fields(prediction)
-        self.metrics.add("Tokens", prediction.token_count)
-        self.metrics.add("GeneratedTokens", prediction.generated_tokens)
-        self.metrics.add("TokenizationLatency", prediction.tokenization_ms, "Milliseconds")
-        self.metrics.add("InferenceLatency", prediction.inference_ms, "Milliseconds")
-        self.metrics.add("PostprocessingLatency", prediction.postprocessing_ms, "Milliseconds")
-        return Result(job.id, job.asked.model, fields | {"digest": self.digests.get(job.asked.model)})
+    def _answer(self, job: Job, answer: Answered) -> Result:
+        self.metrics.add("Tokens", answer.tokens or 0)
+        self.metrics.add("GeneratedTokens", answer.generated_tokens)
+        self.metrics.add("TokenizationLatency", answer.tokenization_ms, "Milliseconds")
+        self.metrics.add("InferenceLatency", answer.inference_ms, "Milliseconds")
+        self.metrics.add("PostprocessingLatency", answer.postprocessing_ms, "Milliseconds")
+        return Result(job.id, job.asked.model, answer.fields() | {"digest": self.digests.get(job.asked.model)})
 
     def _refusal(self, entry: Entry, refusal: InputError) -> Result:
         self.metrics.add("Refused", 1)

@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from functions.models import Answering, Asked
+from functions.asking import Answering, Asked
 from functions.requests import read_request
 from layers.errors import InputError
-from layers.runtime.tasks.task import shown
 from layers.serving.task_body import parse_object
+from layers.wording import shown
 
 # Part of a result's key, so no folders and nothing that a shell or a URL would mind.
 ID = re.compile(r"[A-Za-z0-9._:@=+-]{1,128}")
@@ -64,7 +64,7 @@ def read_job(record: QueueRecord, models: Answering, max_body_bytes: int) -> Job
     content = parse_object(body)
     name = read_id(content.pop("id", None), record.message_id)
     model, request = read_request(content)
-    asked = Asked(models.name_of(model), request)
+    asked = Asked(models.name_of(model), request, name)
     return Job(name, asked, f"{asked.model}/{name}/{hashlib.sha256(body).hexdigest()}")
 
 

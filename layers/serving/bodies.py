@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 from fastapi import Request
 
 from layers.errors import InputError
-from layers.runtime.tasks.task import kind
 from layers.serving.task_body import TaskBody, parse_object, read_flag, read_task_body
+from layers.wording import kind
 
 
 async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:

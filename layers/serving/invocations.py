@@ -14,9 +14,9 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from layers.errors import InputError
-from layers.runtime.tasks.task import shown
 from layers.serving.bodies import read_bytes
 from layers.serving.failures import failure
+from layers.wording import shown
 
 PATH = "/invocations"
 # The one header of a caller that SageMaker hands on (API reference, InvokeEndpoint).

@@ -12,9 +12,9 @@ from layers.runtime.engine import Engine
 from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine
 from layers.runtime.predictor import Predictor
 from layers.runtime.settings import Settings
-from layers.runtime.tasks.task import shown
 from layers.serving.release import RELEASE
 from layers.serving.response_cache import ResponseCaches
+from layers.wording import shown
 
 
 class Models:

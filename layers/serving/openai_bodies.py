@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from layers.errors import InputError
-from layers.runtime.tasks.task import StrictParameters, kind, shown
+from layers.runtime.tasks.task import StrictParameters
+from layers.wording import kind, shown
 
 # Only said, never done: accepted from everyone and changing nothing.
 ANNOTATIONS = ("user", "metadata", "safety_identifier", "prompt_cache_key")

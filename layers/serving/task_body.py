@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from layers.errors import InputError
-from layers.runtime.tasks.task import kind, shown
+from layers.wording import kind, shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 
 from layers.errors import InputError
 from layers.runtime.run import Prediction
-from layers.runtime.tasks.task import kind, shown
 from layers.serving.answering import Answering, Question
 from layers.serving.bodies import allows_cache, read_json, read_task
 from layers.serving.failures import GuardedRoute
@@ -24,6 +23,7 @@ from layers.serving.tei_schema import (
     TOKENIZE_REQUEST,
 )
 from layers.serving.token_inputs import as_texts
+from layers.wording import kind, shown
 
 Sequence = str | dict[str, Any]
 

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Request, Response
 
 from layers.errors import InputError
 from layers.runtime.run import Prediction
-from layers.runtime.tasks.task import kind
 from layers.serving.answering import Answering, Question
 from layers.serving.bodies import read_task
 from layers.serving.failures import GuardedRoute
 from layers.serving.models import Models
 from layers.serving.schema import GENERATE_REQUEST
 from layers.serving.tgi_stream import tgi_stream
+from layers.wording import kind
 
 
 def tgi_routes(models: Models, answering: Answering) -> APIRouter:

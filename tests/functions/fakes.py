@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+from functions.asking import Answered, Asked, Outcome
 from functions.idempotency import Claim
-from functions.models import Asked, Outcome
 from functions.results import Result
 from layers.errors import InputError
-from layers.runtime.run import Prediction
 
 
 def upper(inputs: Any) -> Any:
@@ -45,7 +44,7 @@ class FakeModels:
 
     def _one(self, inputs: Any) -> Outcome:
         try:
-            return Prediction(upper(inputs), len(inputs), 0, 0.1, 0.1, 0.1)
+            return Answered({"outputs": upper(inputs)}, len(inputs), 0, 0, 0.1, 0.1, 0.1)
         except Exception as error:
             return error
 

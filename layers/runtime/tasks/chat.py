@@ -9,7 +9,8 @@ from layers.errors import InputError
 from layers.runtime.chat_template import Message, render_chat
 from layers.runtime.run import Run, StreamEvent
 from layers.runtime.tasks.completion import CompletionParameters, answer_with, stream_with
-from layers.runtime.tasks.task import Task, built_for, kind, shown
+from layers.runtime.tasks.task import Task, built_for
+from layers.wording import kind, shown
 
 
 def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> list[Any]:

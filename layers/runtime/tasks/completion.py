@@ -18,8 +18,9 @@ from layers.runtime.generation.engine import Continuation, Prompt
 from layers.runtime.generation.options import DecodingOptions, FinishReason
 from layers.runtime.run import NamedToken, Run, StreamEvent, named
 from layers.runtime.tasks.decoding import SAMPLING, Count, DecodingParameters
-from layers.runtime.tasks.task import Task, built_for, kind
+from layers.runtime.tasks.task import Task, built_for
 from layers.runtime.tasks.text_generation import read_prompts
+from layers.wording import kind
 
 DEFAULT_NEW_TOKENS = 16
 MAX_CHOICES = 16

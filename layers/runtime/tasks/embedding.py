@@ -11,7 +11,8 @@ from pydantic import Field
 from layers.errors import InputError
 from layers.runtime.engine import Array
 from layers.runtime.run import Run
-from layers.runtime.tasks.task import Parameters, Task, built_for, read_texts, shown
+from layers.runtime.tasks.task import Parameters, Task, built_for, read_texts
+from layers.wording import shown
 
 embeds = built_for("feature-extraction", "sentence-similarity")
 

@@ -12,8 +12,9 @@ from layers.errors import InputError
 from layers.runtime.alignment import Encoding, Ids
 from layers.runtime.engine import Array
 from layers.runtime.run import Run
-from layers.runtime.tasks.task import Parameters, Task, built_for, read_texts, shown
+from layers.runtime.tasks.task import Parameters, Task, built_for, read_texts
 from layers.runtime.vocabulary import without_extra_spaces
+from layers.wording import shown
 
 MAX_TOP_K = 1000
 

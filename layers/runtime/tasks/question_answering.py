@@ -16,7 +16,8 @@ from layers.errors import InputError
 from layers.runtime.alignment import AlignedEncoding, Ids
 from layers.runtime.engine import Array, Outputs
 from layers.runtime.run import Run
-from layers.runtime.tasks.task import StrictParameters, Task, built_for, kind
+from layers.runtime.tasks.task import StrictParameters, Task, built_for
+from layers.wording import kind
 
 # The pipeline's defaults. Its max_question_len of 64 is none of them: it held for tokenizers written in Python only.
 DEFAULT_SEQUENCE_TOKENS = 384

@@ -15,9 +15,10 @@ from layers.runtime.generation.engine import Prompt
 from layers.runtime.generation.options import DecodingOptions
 from layers.runtime.run import Run, StreamEvent
 from layers.runtime.tasks.decoding import DecodingParameters
-from layers.runtime.tasks.task import Parameters, kind, read_texts
+from layers.runtime.tasks.task import Parameters, read_texts
 from layers.runtime.tasks.text_generation import seeds
 from layers.runtime.vocabulary import without_extra_spaces
+from layers.wording import kind
 
 # transformers' pipelines of these tasks allow as many.
 DEFAULT_NEW_TOKENS = 256

@@ -12,6 +12,7 @@ from layers.artifact import Manifest
 from layers.errors import InputError
 from layers.runtime.run import Run, StreamEvent, Truncation
 from layers.runtime.tokenizer import Direction
+from layers.wording import kind, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +110,3 @@ def read_one_and_many(inputs: Any, one: str, many: str) -> tuple[str, list[str]]
         if not isinstance(text, str):
             raise InputError(f"inputs.{many}[{position}]: got {kind(text)}, expected a string.")
     return inputs[one], inputs[many]
-
-
-def shown(value: Any) -> str:
-    """What a caller sent, short enough for a message."""
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
-
-
-def kind(value: Any) -> str:
-    """What JSON calls a value's type, for messages."""
-    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string"}
-    return names.get(type(value)) or ("a list" if isinstance(value, list) else "an object")

@@ -12,7 +12,8 @@ from layers.artifact import Manifest
 from layers.errors import InputError
 from layers.runtime.engine import Array
 from layers.runtime.run import Run, TextPair
-from layers.runtime.tasks.task import Parameters, Task, classifies, kind
+from layers.runtime.tasks.task import Parameters, Task, classifies
+from layers.wording import kind
 
 Function = Literal["sigmoid", "softmax", "none"]
 

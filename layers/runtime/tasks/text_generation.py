@@ -19,7 +19,8 @@ from layers.runtime.generation.engine import Continuation, Prompt
 from layers.runtime.generation.options import DecodingOptions
 from layers.runtime.run import Run, StreamEvent, named
 from layers.runtime.tasks.decoding import DecodingParameters, Positive
-from layers.runtime.tasks.task import Task, built_for, kind, read_texts
+from layers.runtime.tasks.task import Task, built_for, read_texts
+from layers.wording import kind
 
 # text-generation-inference's default.
 DEFAULT_NEW_TOKENS = 100

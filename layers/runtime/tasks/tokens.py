@@ -7,7 +7,8 @@ from typing import Any
 
 from layers.errors import InputError
 from layers.runtime.run import Run
-from layers.runtime.tasks.task import StrictParameters, Task, kind, read_texts
+from layers.runtime.tasks.task import StrictParameters, Task, read_texts
+from layers.wording import kind
 
 
 class TokenizeParameters(StrictParameters):

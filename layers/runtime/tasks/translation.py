@@ -10,7 +10,8 @@ from layers.generation import Generation
 from layers.runtime.run import Run, StreamEvent
 from layers.runtime.tasks import sequence_to_sequence
 from layers.runtime.tasks.sequence_to_sequence import Opening, SequenceParameters
-from layers.runtime.tasks.task import Task, built_for, shown
+from layers.runtime.tasks.task import Task, built_for
+from layers.wording import shown
 
 
 class TranslationParameters(SequenceParameters):

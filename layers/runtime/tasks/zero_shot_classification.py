@@ -16,8 +16,9 @@ from layers.artifact import Manifest
 from layers.errors import InputError
 from layers.runtime.engine import Array
 from layers.runtime.run import Run
-from layers.runtime.tasks.task import Parameters, Task, classifies, read_texts, shown
+from layers.runtime.tasks.task import Parameters, Task, classifies, read_texts
 from layers.runtime.tasks.text_classification import scores_of
+from layers.wording import shown
 
 
 class ZeroShotParameters(Parameters):
