@@ -26,18 +26,22 @@ STATUSES = {
 
 @dataclass(frozen=True)
 class Question:
-    """A request for the endpoint. `route` is the application's path; `id` names an answer that comes later."""
+    """A request for the endpoint. `route` is the application's path; `id` names an answer that comes later.
+
+    Without a route the endpoint tells it by the body and by `said`, the caller's own attributes.
+    """
 
     body: bytes
-    route: str
+    route: str | None
     content_type: str = JSON
     accept: str = JSON
     id: str | None = None
+    said: str = ""
 
     @property
     def attributes(self) -> str:
         """The one header that SageMaker hands on to the container."""
-        return f"route={self.route}"
+        return self.said if self.route is None else f"route={self.route}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 from functions.forward.endpoint import JSON, Answer, Endpoint, Question, endpoint, failure
 
 INVOCATIONS = "/invocations"
+ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 # These part the endpoint's attributes, so a path that holds one is none of ours.
 PARTING = (",", ";")
 
@@ -47,8 +48,10 @@ def _answer(event: dict[str, Any], target: Endpoint, environment: Mapping[str, s
     except (ValueError, binascii.Error):
         return failure(400, "body cannot be decoded.", "malformed")
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    route = "/" if path == INVOCATIONS else path
-    return target.ask(Question(body, route, headers.get("content-type", JSON), _accepted(headers.get("accept"))))
+    kind, accept = headers.get("content-type", JSON), _accepted(headers.get("accept"))
+    if path == INVOCATIONS:
+        return target.ask(Question(body, None, kind, accept, said=headers.get(ATTRIBUTES, "")))
+    return target.ask(Question(body, path, kind, accept))
 
 
 def _accepted(header: str | None) -> str:

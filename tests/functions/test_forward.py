@@ -71,6 +71,15 @@ def test_a_request_goes_to_its_route_and_the_answer_comes_back() -> None:
     assert json.loads(call["Body"]) == {"input": "x"}
 
 
+@pytest.mark.parametrize("said", ["", "model=m,task=rerank"])
+def test_sagemakers_own_route_is_the_endpoints_to_read(said: str) -> None:
+    runtime = Runtime()
+    event = http_event("POST", "/invocations", {"input": "x"})
+    event["headers"] |= {"X-Amzn-SageMaker-Custom-Attributes": said} if said else {}
+    https.forward(event, RealtimeEndpoint(runtime, "e"), INFO)
+    assert runtime.calls[0]["CustomAttributes"] == said
+
+
 def test_a_body_in_base64_is_sent_as_its_bytes_and_bytes_come_back_so() -> None:
     runtime = Runtime(b"\xff\x00")
     event = http_event("POST", "/") | {"body": base64.b64encode(b"\x81").decode(), "isBase64Encoded": True}
