@@ -15,6 +15,7 @@ from infra.sizing import Size, size
 from infra.stages import Stage
 from layers.artifact import INSTRUCTION_SETS
 from layers.catalogue import ModelSpec
+from layers.errors import CatalogueError
 from tests.infra.planner.manifests import manifest_of, spec_of
 from tests.infra.projects import app_of, write_project
 from tests.infra.resources import model_functions
@@ -84,3 +85,10 @@ def test_a_stack_that_reserves_too_little_says_so(tmp_path: Path, table: str, wa
         assert function["ReservedConcurrentExecutions"] == 7
         assert "got 7 environments" in about[0]
         assert "the plan needs" in about[0]
+
+
+@pytest.mark.parametrize("key", ["streaming", "idempotency", "response_cache"])
+def test_what_needs_the_model_in_the_function_is_refused_on_a_gpu(key: str) -> None:
+    spec = spec_of(target="gpu", mode="realtime", instance_type="ml.g5.xlarge", **{key: True})
+    with pytest.raises(CatalogueError, match=f"{key} needs the model in the function; remove it, or the GPU"):
+        sized(spec, "cuda")
