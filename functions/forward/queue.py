@@ -46,7 +46,8 @@ def _settle(record: dict[str, Any], target: Endpoint, results: Results, model: s
     """A refused record is published too, and handed back, so that it ends in the dead-letter queue."""
     identity, answer = ask(record["body"], record["messageId"], target, model)
     if is_settled(answer):
-        results.publish(f"{model}/{identity}.json", _line(identity, model, answer))
+        is_error = answer.status not in (200, 202)
+        results.publish(f"{model}/{identity}.json", _line(identity, model, answer), is_error=is_error)
     return answer.status in (200, 202)
 
 

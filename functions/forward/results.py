@@ -8,6 +8,9 @@ from typing import Any
 
 from functions.forward.endpoint import Answer
 
+# Codes of a conditional write that found something there, or another one under way.
+CONFLICT = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
+
 
 @dataclass(frozen=True)
 class Results:
@@ -17,9 +20,16 @@ class Results:
     bucket: str
     prefix: str
 
-    def publish(self, key: str, content: bytes) -> None:
-        """Written again by a redelivery, with the same content. Raises botocore's errors."""
-        self.s3.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=content, ContentType="application/json")
+    def publish(self, key: str, content: bytes, *, is_error: bool = False) -> None:
+        """An answer replaces what its key held; an error is written only where nothing is. Raises botocore's errors."""
+        place: dict[str, Any] = {"Bucket": self.bucket, "Key": self.prefix + key, "ContentType": "application/json"}
+        if is_error:
+            place["IfNoneMatch"] = "*"
+        try:
+            self.s3.put_object(**place, Body=content)
+        except Exception as error:
+            if not (is_error and error_code(error) in CONFLICT):
+                raise
 
 
 def fields_of(answer: Answer) -> dict[str, Any]:
@@ -35,3 +45,9 @@ def fields_of(answer: Answer) -> dict[str, Any]:
 def is_settled(answer: Answer) -> bool:
     """False for what a later try may answer: the endpoint is busy, starting or failing."""
     return answer.status < 500 and answer.status != 429
+
+
+def error_code(error: Exception) -> str:
+    """What AWS calls an error that a client raised; empty for other exceptions."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

@@ -51,7 +51,9 @@ class Bucket:
     def __init__(self, **objects: bytes) -> None:
         self.objects = dict(objects)
 
-    def put_object(self, *, Key: str, Body: bytes, **_: Any) -> None:  # noqa: N803
+    def put_object(self, *, Key: str, Body: bytes, IfNoneMatch: str = "", **_: Any) -> None:  # noqa: N803
+        if IfNoneMatch and Key in self.objects:
+            raise ClientError("PreconditionFailed")
         self.objects[Key] = Body
 
     def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803
@@ -173,6 +175,14 @@ def test_records_are_answered_and_the_wrong_one_alone_goes_back() -> None:
     [call] = runtime.calls
     assert call["CustomAttributes"] == "route=/models/m/pipeline/rerank"
     assert json.loads(call["Body"]) == {"inputs": "x", "parameters": {"top_k": 1}}
+
+
+def test_an_error_never_replaces_an_answer() -> None:
+    s3 = Bucket(**{"results/m/n0.json": b"the answer"})
+    event = {"Records": [{"messageId": "n0", "body": "no json"}]}
+    failed = queue.forward(event, RealtimeEndpoint(Runtime(), "e"), Results(s3, "data", "results/"), "m")
+    assert failed == {"batchItemFailures": [{"itemIdentifier": "n0"}]}
+    assert s3.objects == {"results/m/n0.json": b"the answer"}
 
 
 def test_a_record_that_the_endpoint_has_no_room_for_leaves_no_result() -> None:
