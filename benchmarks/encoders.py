@@ -1,9 +1,13 @@
-"""BERT-base, one text at a time, 8 to 384 tokens: this project against torch, onnxruntime's own int8, OpenVINO."""
+"""BERT-base, cases TEXTS x TOKENS: this project against torch, onnxruntime's own int8, OpenVINO, CTranslate2.
+
+Contenders are given token ids and give logits; CTranslate2 has no classification head, and gives hidden states.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +16,9 @@ import numpy as np
 from benchmarks import encoder_models
 from benchmarks.contest import hold_between, serve
 
-CASES = ("8", "32", "128", "384")
+CASES = ("1 x 8", "1 x 32", "1 x 128", "1 x 384", "8 x 128", "32 x 128")
 THREADS = 2
+ROUNDS = 6
 Call = Callable[[str], Any]
 Loaded = tuple[Call, dict[str, Any]]
 
@@ -24,13 +29,22 @@ def hundredfold(artifact: Path) -> Loaded:
     from layers.runtime.engine import Engine
 
     engine = Engine.load(artifact, threads=THREADS)
-    rows = {case: encoder_models.token_ids(int(case))[0] for case in CASES}
-    encodings = {case: [Encoding(ids, np.zeros_like(ids), 0)] for case, ids in rows.items()}
-    return lambda case: engine.forward(encodings[case])[0]["logits"], {"variant": engine.variant.name}
+
+    def call(case: str) -> Any:
+        return engine.forward([Encoding(row, np.zeros_like(row), 0) for row in batch(case)])[0]["logits"]
+
+    return call, {"variant": engine.variant.name}
 
 
-def torch_eager(dtype: str) -> Loaded:
-    """transformers' model as it comes, scaled-dot-product attention, inference mode."""
+@cache
+def batch(case: str) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Token ids [texts, tokens] of a case; every row is another text."""
+    texts, tokens = (int(number) for number in case.split(" x "))
+    return encoder_models.token_ids(texts * tokens).reshape(texts, tokens)
+
+
+def torch_model(dtype: str, *, compiled: bool = False) -> Loaded:
+    """transformers' model, scaled-dot-product attention, inference mode; as it comes or through torch.compile."""
     import torch
     from transformers import AutoModelForSequenceClassification
 
@@ -38,14 +52,12 @@ def torch_eager(dtype: str) -> Loaded:
     model = AutoModelForSequenceClassification.from_pretrained(
         encoder_models.CHECKPOINT, dtype=getattr(torch, dtype)
     ).eval()
-    feeds = {}
-    for case in CASES:
-        ids = torch.from_numpy(encoder_models.token_ids(int(case)))
-        feeds[case] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    run = torch.compile(model) if compiled else model
 
     def call(case: str) -> Any:
+        ids = torch.from_numpy(batch(case))
         with torch.inference_mode():
-            return model(**feeds[case]).logits[0].float().numpy()
+            return run(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.float().numpy()
 
     return call, {"torch": torch.__version__}
 
@@ -57,41 +69,66 @@ def onnxruntime_int8() -> Loaded:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     session = onnxruntime.InferenceSession(encoder_models.ORT_INT8, options, providers=["CPUExecutionProvider"])
-    feeds = _feeds()
-    return lambda case: session.run(None, feeds[case])[0][0], {"onnxruntime": onnxruntime.__version__}
+    return lambda case: session.run(None, _feed(case))[0], {"onnxruntime": onnxruntime.__version__}
 
 
-def openvino_int8() -> Loaded:
-    """OpenVINO with NNCF's post-training int8 (static ranges, transformer preset)."""
+def openvino_model(path: Path, precision: str) -> Loaded:
+    """OpenVINO: NNCF's post-training int8 (static ranges, transformer preset), or the traced graph in bfloat16."""
     import openvino
 
-    compiled = openvino.Core().compile_model(
-        encoder_models.OPENVINO_INT8, "CPU", {"INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY"}
-    )
+    hints = {"INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    compiled = openvino.Core().compile_model(path, "CPU", hints)
     request = compiled.create_infer_request()
-    feeds = _feeds()
-    return lambda case: request.infer(feeds[case])[0][0].copy(), {"openvino": openvino.__version__}
+    return lambda case: request.infer(_feed(case))[0].copy(), {"openvino": openvino.__version__}
 
 
-def _feeds() -> dict[str, dict[str, Any]]:
-    rows = {case: encoder_models.token_ids(int(case)) for case in CASES}
-    return {case: {"input_ids": ids, "attention_mask": np.ones_like(ids)} for case, ids in rows.items()}
+def ctranslate2_int8() -> Loaded:
+    """CTranslate2's encoder, int8."""
+    import ctranslate2
+
+    encoder_models.prepare_ctranslate2()
+    encoder = ctranslate2.Encoder(str(encoder_models.CTRANSLATE2), compute_type="int8", intra_threads=THREADS)
+    return lambda case: np.array(encoder.forward_batch(batch(case).tolist()).last_hidden_state), {
+        "ctranslate2": ctranslate2.__version__
+    }
+
+
+def fastembed_runtime() -> Loaded:
+    """fastembed over the traced graph. Its releases up to 0.9.1 ask for huggingface-hub below 2.
+
+    Raises RuntimeError where it is not installed.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("fastembed") is None:
+        raise RuntimeError("fastembed 0.9.1 asks for huggingface-hub below 2, which transformers 5 does not take")
+    raise RuntimeError("fastembed pools a graph's hidden states; a graph of logits is nothing it serves")
+
+
+def _feed(case: str) -> dict[str, Any]:
+    ids = batch(case)
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
 
 CONTENDERS: dict[str, Callable[[], Loaded]] = {
-    "torch eager fp32": lambda: torch_eager("float32"),
-    "torch eager bf16": lambda: torch_eager("bfloat16"),
+    "torch eager fp32": lambda: torch_model("float32"),
+    "torch eager bf16": lambda: torch_model("bfloat16"),
+    "torch.compile fp32": lambda: torch_model("float32", compiled=True),
+    "torch.compile bf16": lambda: torch_model("bfloat16", compiled=True),
     "onnxruntime optimizer + quantize_dynamic": onnxruntime_int8,
-    "OpenVINO + NNCF int8": openvino_int8,
+    "OpenVINO bf16": lambda: openvino_model(encoder_models.TRACED, "bf16"),
+    "OpenVINO + NNCF int8": lambda: openvino_model(encoder_models.OPENVINO_INT8, "f32"),
+    "CTranslate2 int8": ctranslate2_int8,
+    "fastembed": fastembed_runtime,
     "hundredfold fp32": lambda: hundredfold(encoder_models.ARTIFACT_FP32),
     "hundredfold int8": lambda: hundredfold(encoder_models.ARTIFACT),
 }
 
 
-def run(say: Callable[[str], None]) -> dict[str, Any]:
+def run(say: Callable[..., None], cases: Sequence[str] = CASES) -> dict[str, Any]:
     """Prepare, hold the contest, give its standings."""
     encoder_models.prepare(say)
-    return hold_between(CONTENDERS, __name__, CASES, THREADS, lambda case, medians: say(f"{case} tokens: {medians}"))
+    return hold_between(CONTENDERS, __name__, cases, THREADS, say, ROUNDS)
 
 
 if __name__ == "__main__":

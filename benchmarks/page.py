@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batches, builds, endpoint, functions, ledger_page, prefixes
+from benchmarks import batches, builds, cost, endpoint, functions, ledger_page, load, prefixes
 from benchmarks import memory as resident
 from benchmarks.gpu_page import gpu_section
 from benchmarks.tables import cell, contest, header
@@ -15,7 +15,8 @@ from benchmarks.tables import cell, contest, header
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
-Written by `make bench`; `python -m benchmarks encoders` runs one part. Contenders live in processes of their own and
+Written by `make bench` (the ledger, peers, cold start and load) and `make bench-full` (the rest); `make bench
+WHAT=encoders` runs one part. Contenders live in processes of their own and
 take turns within one run. Figures are medians in milliseconds with quartiles in brackets; the machines are shared, so
 read the ratios, which come from one run, rather than the times. The raw results are in `benchmarks/results/`.
 """
@@ -38,9 +39,9 @@ def render(results: Path, page: Path = PAGE) -> None:
     page.write_text("\n".join(sections), encoding="utf-8")
 
 
-def _encoders(measured: dict[str, Any]) -> str:
+def _encoders(measured: dict[str, Any], title: str = "BERT-base against its peers") -> str:
     cases = measured["cases"]
-    lines = ["## BERT-base, one text at a time", "", contest(measured, "tokens")]
+    lines = [f"## {title}", "", contest(measured, "texts x tokens" if " x " in cases[0] else "tokens")]
     by_name = {standing["name"]: standing["results"] for standing in measured["standings"]}
     lines += ["", f"`{OURS}` is this many times faster (ratio of medians):", "", header("than", cases)]
     for name in (BASELINE, "torch eager bf16", PEER, "OpenVINO + NNCF int8"):
@@ -176,6 +177,11 @@ def _cold_start(measured: dict[str, Any]) -> str:
     for name, spread in measured["process start to first answer"].items():
         lines.append(f"| {name} | {spread['median_ms']} [{spread['low_ms']} to {spread['high_ms']}] |")
     imports = ", ".join(f"{name} {ms:.0f}" for name, ms in measured["imports"].items())
+    if "peak_mib" in measured:
+        lines += ["", "| | MiB resident at the peak |", "|---|---|"]
+        lines += [f"| {name} | {mib:,} |" for name, mib in measured["peak_mib"].items()]
+        lines += ["", "| installed runtime, with all that it requires | MiB on disk |", "|---|---|"]
+        lines += [f"| {name} | {mib:,} |" for name, mib in measured["installed_mib"].items()]
     lines += ["", f"Imports one after the other, ms: {imports}.", "", "Stages of a load, ms:", ""]
     for name, stages in measured["stages"].items():
         lines.append(f"- {name}: " + ", ".join(f"{stage} {ms:.0f}" for stage, ms in stages.items()))
@@ -217,8 +223,9 @@ def _setting(result: dict[str, Any]) -> str:
 
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "ledger": ledger_page.section,
+    "ledger": lambda measured: f"{ledger_page.section(measured)}\n{cost.section(measured)}",
     "encoders": _encoders,
+    "encoders_full": lambda measured: _encoders(measured, "BERT-base, every length and batch"),
     "generators": _generators,
     "prefixes": prefixes.section,
     "events": _events,
@@ -226,6 +233,8 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "caches": _caches,
     "batches": batches.section,
     "cold_start": _cold_start,
+    "load": load.section,
+    "load_full": load.section,
     "operators": _operators,
     "memory": resident.section,
     "builds": builds.section,

@@ -1,0 +1,48 @@
+"""Dollars for a million requests: the ledger's durations times Lambda's prices. Computed, not a bill."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.ledger import NAIVE, ONE_THREAD, QUANTIZED, TUNED
+from benchmarks.tables import header
+from infra.planner.prices import PriceTable
+
+# AWS gives a function one vCPU for each 1,769 MiB, so durations on two cores are those of two of it.
+VCPU_MIB = 1769
+SIZES = {NAIVE: 2 * VCPU_MIB, TUNED: 2 * VCPU_MIB, QUANTIZED: 2 * VCPU_MIB, ONE_THREAD: VCPU_MIB}
+
+
+def dollars_per_million(ms: float, memory_mib: int, prices: PriceTable) -> float:
+    """Duration and requests of a million invocations that take `ms` each, on x86-64; whole milliseconds are billed."""
+    billed_seconds = max(1, -(-ms // 1)) / 1e3
+    duration = 1e6 * billed_seconds * memory_mib / 1024 * prices.functions.x86_64.gb_second
+    return duration + prices.functions.million_requests
+
+
+def section(ledger: dict[str, Any]) -> str:
+    """For docs/benchmarks.md, from the ledger's results."""
+    prices = PriceTable.read()
+    titles = [f"{name}, {memory:,} MiB" for name, memory in SIZES.items()]
+    lines = [
+        "## Cost",
+        "",
+        f"Dollars for a million requests on Lambda, x86-64, {prices.region}, prices of {prices.as_of}: the ledger's "
+        "medians, rounded up to the millisecond that is billed, at the memory with as many vCPUs as the measurement "
+        "had cores, plus the price of a request. Computed from measurements on this machine, not from a bill; cold "
+        "starts, transfer and free tiers are not in it.",
+        "",
+        header("", [*titles, "out of the box / cheapest here"]),
+    ]
+    for name, contest in ledger["workloads"].items():
+        medians = {s["name"]: s["results"][name]["median_ms"] for s in contest["standings"] if name in s["results"]}
+        costs = {
+            rung: dollars_per_million(medians[rung], memory, prices)
+            for rung, memory in SIZES.items()
+            if rung in medians
+        }
+        ours = [costs[rung] for rung in (QUANTIZED, ONE_THREAD) if rung in costs]
+        cells = [f"{costs[rung]:,.2f}" if rung in costs else "" for rung in SIZES]
+        ratio = f"{costs[NAIVE] / min(ours):,.0f}" if ours and NAIVE in costs else ""
+        lines.append(f"| {name} | " + " | ".join([*cells, ratio]) + " |")
+    return "\n".join(lines)
