@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 SETTINGS = """version: 0.1
-storage: {filesystem: {rootdir: %s}}
+storage: {filesystem: {rootdirectory: %s}}
 http: {addr: "%s"}
 """
 # `inspect` answers whether there is an image as docker does; a build has no network, so it needs the context's wheels.
