@@ -5,23 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-try:
-    from pydantic_core import PydanticSerializationError, to_json
-except ModuleNotFoundError:  # in functions that forward, which have the standard library alone
-    to_json = None  # type: ignore[assignment]
+from pydantic_core import PydanticSerializationError, to_json
 
 
 def json_bytes(value: Any) -> bytes:
     """A value as JSON. Raises ValueError for NaN and infinities, which JSON has no word for."""
-    if to_json is None:
-        return _plain(value)
     # Ten times as fast as json.dumps on vectors (16 against 194 microseconds for 384 numbers).
     try:
         body = to_json(value)
     except PydanticSerializationError:  # half a surrogate pair, in an id that a caller sent
-        return _plain(value)
-    return _plain(value) if b"NaN" in body or b"Infinity" in body else body
-
-
-def _plain(value: Any) -> bytes:
-    return json.dumps(value, allow_nan=False).encode("ascii")
+        return json.dumps(value, allow_nan=False).encode("ascii")
+    if b"NaN" in body or b"Infinity" in body:
+        body = json.dumps(value, allow_nan=False).encode("ascii")
+    return body
