@@ -16,7 +16,8 @@ from benchmarks.example_artifacts import ROOT
 from layers.artifact import MANIFEST
 from layers.catalogue import read_catalogue
 from layers.compiler.build import build
-from layers.runtime.predictor import NO_PARAMETERS, Predictor
+from layers.runtime.predictor import Predictor
+from layers.runtime.request import NO_PARAMETERS
 from layers.runtime.settings import Settings
 from layers.serving.application import create_app
 

@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-# Requests that are handed over at once, at most.
-MOST_AT_ONCE = 64
-NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What one record or row asks."""
-
-    inputs: Any
-    parameters: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMETERS)
-    task: str | None = None
+from layers.runtime.request import Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functions.asking import Answered, Asked, Outcome
 from layers.errors import InputError
 from layers.runtime.predictor import Predictor
 from layers.runtime.run import Prediction
-from layers.runtime.together import Request, TogetherPredictor
+from layers.runtime.together import TogetherPredictor
 
 
 class LoadedModels:
@@ -39,15 +39,10 @@ class LoadedModels:
         outcomes: dict[int, Outcome] = {}
         for name in dict.fromkeys(one.model for one in asked):
             places = [place for place, one in enumerate(asked) if one.model == name]
-            requests = [_runtime_request(asked[place]) for place in places]
+            requests = [asked[place].request for place in places]
             answers = self._together[name].predict(requests, self._max_inputs)
             outcomes.update(zip(places, map(_outcome, answers), strict=True))
         return [outcomes[place] for place in range(len(asked))]
-
-
-def _runtime_request(asked: Asked) -> Request:
-    request = asked.request
-    return Request(request.inputs, request.parameters, request.task)
 
 
 def _outcome(prediction: Prediction | Exception) -> Outcome:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from functions.asking import Request
 from layers.errors import InputError
+from layers.runtime.request import Request
 from layers.serving.task_body import read_task_body
 from layers.wording import kind
 

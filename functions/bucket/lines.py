@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from functions.asking import Request
 from functions.bucket.rows import Place, Reading, Row, read_content
 from layers.errors import InputError
+from layers.runtime.request import Request
 
 UTF8_MARK = codecs.BOM_UTF8
 OTHER_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

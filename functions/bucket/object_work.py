@@ -9,13 +9,14 @@ from itertools import islice
 from time import perf_counter
 from typing import BinaryIO
 
-from functions.asking import MOST_AT_ONCE, Answered, Answering, Asked, Outcome
+from functions.asking import Answered, Answering, Asked, Outcome
 from functions.bucket.formats import rows_of
 from functions.bucket.parts import PartLine, Parts, Progress
 from functions.bucket.rows import Reading, Row
 from functions.remaining import Pace, RemainingTime, work_units
 from functions.results import is_final, refusal_fields
 from layers.errors import InputError
+from layers.runtime.request import MAX_TOGETHER
 from layers.serving.json_body import json_bytes
 
 logger = logging.getLogger("hundredfold.bucket")
@@ -96,7 +97,7 @@ class ObjectWork:
 
     def _fill(self) -> None:
         try:
-            self._waiting += islice(self._rows, MOST_AT_ONCE - len(self._waiting))
+            self._waiting += islice(self._rows, MAX_TOGETHER - len(self._waiting))
         except InputError as error:
             self.unreadable = error
 

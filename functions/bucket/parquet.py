@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from functions.asking import Request
 from functions.bucket.rows import Place, Reading, Row
 from layers.errors import InputError
+from layers.runtime.request import Request
 
 ROWS_AT_ONCE = 1024
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from functions.asking import Request
 from functions.requests import read_request
 from layers.errors import InputError
+from layers.runtime.request import Request
 from layers.wording import kind
 
 

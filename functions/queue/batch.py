@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-from functions.asking import MOST_AT_ONCE, Answered, Answering, Outcome
+from functions.asking import Answered, Answering, Outcome
 from functions.emf import Metrics
 from functions.idempotency import Claim, Claims
 from functions.queue.records import Job, QueueRecord, id_of, read_job, read_records
 from functions.remaining import Pace, RemainingTime, work_units
 from functions.results import Result, ResultSink, is_final, refusal_fields
 from layers.errors import InputError
+from layers.runtime.request import MAX_TOGETHER
 
 logger = logging.getLogger("hundredfold.queue")
 
@@ -88,7 +89,7 @@ class QueueFunction:
         """How many records to start with now. One is always tried, or a slow record would never be."""
         if seconds <= 0:
             return 0
-        count = self.pace.count_within([entry.units for entry in waiting[:MOST_AT_ONCE]], seconds)
+        count = self.pace.count_within([entry.units for entry in waiting[:MAX_TOGETHER]], seconds)
         return max(1, count) if first else count
 
     def _work(

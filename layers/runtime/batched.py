@@ -7,7 +7,8 @@ from typing import Any
 
 from layers.runtime.batcher import Batcher
 from layers.runtime.engine import Engine
-from layers.runtime.predictor import NO_PARAMETERS, Predictor
+from layers.runtime.predictor import Predictor
+from layers.runtime.request import NO_PARAMETERS
 from layers.runtime.run import Prediction
 from layers.runtime.settings import Settings
 from layers.runtime.together import MetRun

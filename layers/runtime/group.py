@@ -21,7 +21,8 @@ from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine
 from layers.runtime.generation.load_options import GenerationLoadOptions
 from layers.runtime.limits import NO_LIMITS, TokenLimits
 from layers.runtime.memory import MEBIBYTE, memory_bytes
-from layers.runtime.predictor import NO_PARAMETERS, Predictor, find_artifacts, load_predictors, tasks_of
+from layers.runtime.predictor import Predictor, find_artifacts, load_predictors, tasks_of
+from layers.runtime.request import NO_PARAMETERS
 from layers.runtime.residents import Residents
 from layers.runtime.run import Prediction, StreamEvent
 from layers.runtime.tokenizer import TextTokenizer

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Unpack
 
 from layers.artifact import MANIFEST, Manifest, Variant
@@ -15,12 +14,11 @@ from layers.runtime.engine import Engine, LoadOptions
 from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine
 from layers.runtime.generation.load_options import GenerationLoadOptions
 from layers.runtime.limits import TokenLimits
+from layers.runtime.request import NO_PARAMETERS
 from layers.runtime.run import Prediction, Run, StreamEvent
 from layers.runtime.tasks import TASKS, UNLISTED
 from layers.runtime.tasks.task import Task
 from layers.runtime.warming import warm
-
-NO_PARAMETERS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Predictor:

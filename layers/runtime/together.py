@@ -7,7 +7,7 @@ that texts of all of them are sorted by length and cut by the token budget. One 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
@@ -18,20 +18,9 @@ from layers.runtime.alignment import Encoding
 from layers.runtime.engine import Engine, Outputs
 from layers.runtime.generation.engine import Continuation, GenerationEngine, Prompt
 from layers.runtime.generation.options import DecodingOptions
-from layers.runtime.predictor import NO_PARAMETERS, Predictor
+from layers.runtime.predictor import Predictor
+from layers.runtime.request import MAX_TOGETHER, Request
 from layers.runtime.run import Prediction, Run
-
-# Threads of a group of requests; an environment of Lambda has 1,024 for everything.
-MAX_TOGETHER = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What `Predictor.predict` is asked."""
-
-    inputs: Any
-    parameters: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMETERS)
-    task: str | None = None
 
 
 class TogetherPredictor:

@@ -14,9 +14,10 @@ from fastapi.testclient import TestClient
 from layers.errors import ArtifactError, InputError
 from layers.runtime.group import PredictorGroup, default_budget_bytes, model_bytes, open_predictors
 from layers.runtime.predictor import Predictor
+from layers.runtime.request import Request
 from layers.runtime.run import Prediction
 from layers.runtime.settings import Settings
-from layers.runtime.together import Request, TogetherPredictor
+from layers.runtime.together import TogetherPredictor
 from layers.serving.application import create_app
 from tests.runtime.generation.toy_decoder import write_toy_decoder
 from tests.runtime.toy_artifact import Toy

@@ -13,8 +13,9 @@ from layers.errors import InputError, ModelOutputError
 from layers.runtime.alignment import Encoding
 from layers.runtime.engine import Engine, Outputs
 from layers.runtime.predictor import Predictor
+from layers.runtime.request import MAX_TOGETHER, Request
 from layers.runtime.run import Prediction
-from layers.runtime.together import MAX_TOGETHER, Request, TogetherPredictor
+from layers.runtime.together import TogetherPredictor
 from tests.runtime.generation.toy_decoder import write_toy_decoder
 from tests.runtime.toy_artifact import Toy
 
