@@ -33,21 +33,32 @@ def normed_embeddings(net: DeviceNet, x: Value, module: str, epsilon: float) -> 
     """
     terms = [_lookup(term) for term in _terms(x)]
     found = [term for term in terms if term is not None]
-    if len(found) < len(terms) or not 2 <= len(found) <= 3 or ir.DataType.BFLOAT16 in net.narrowest:
+    numbers = net.plan.numbers
+    if len(found) < len(terms) or not 2 <= len(found) <= 3 or ir.DataType.BFLOAT16 in (numbers.stored, numbers.rounded):
         return None
-    words, types, positions = found[0], found[1] if len(found) == 3 else None, found[-1]
+    words, *types, positions = found
     if words.ids is None or not _is_fed(words.ids) or (positions.ids is not None and _is_fed(positions.ids)):
         return None
-    segments: list[Value | None] = [None, None]
+    segment_ids = segments = None
     table = positions.table
-    if types is not None and types.ids is not None:
-        segments = [_narrow(net, types.ids), types.table]
-    elif types is not None:
-        table = _with_first_row(net, positions.table, types.table)
+    for types_of in types:
+        if types_of.ids is None:
+            table = _with_first_row(net, table, types_of.table)
+        else:
+            segment_ids, segments = _narrow(net, types_of.ids), types_of.table
+    position_ids = None if positions.ids is None else _narrow(net, positions.ids)
+    weight, bias, mask = net.tensor(f"{module}.weight"), net.tensor(f"{module}.bias"), None
+    ids = _narrow(net, words.ids)
     outputs: Any = net.ms.EmbedLayerNormalization(
-        *(_narrow(net, words.ids), segments[0], words.table, table, segments[1]),
-        *(net.tensor(f"{module}.weight"), net.tensor(f"{module}.bias"), None),
-        None if positions.ids is None else _narrow(net, positions.ids),
+        ids,
+        segment_ids,
+        words.table,
+        table,
+        segments,
+        weight,
+        bias,
+        mask,
+        position_ids,
         epsilon=epsilon,
         _outputs=[f"{x.name}.normed", f"{x.name}.mask_index"],
     )

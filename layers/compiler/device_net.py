@@ -158,11 +158,6 @@ class DeviceNet(Net):
         _drop_unread(model.graph)
         return model
 
-    @property
-    def narrowest(self) -> tuple[ir.DataType | None, ...]:
-        """What hidden states are stored in and what they are rounded to on the way."""
-        return self.plan.numbers.stored, self.plan.numbers.rounded
-
     def _is_plain(self, site: Site) -> bool:
         return isinstance(self.plan.linear_for(site.name), HalfLinear)
 
