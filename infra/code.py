@@ -79,8 +79,8 @@ class Image:
 
 
 @contextmanager
-def zip_of(package: str, files: Mapping[str, str] | None = None) -> Iterator[Zip]:
-    """`functions/PACKAGE` alone, with further files beside its handler."""
+def zip_of(package: str, files: Mapping[str, str] | None = None, beside: Sequence[str] = ()) -> Iterator[Zip]:
+    """`functions/PACKAGE` with further files beside its handler, and the modules of `functions` named in `beside`."""
     with tempfile.TemporaryDirectory(prefix=f"{package}-") as name:
         root = Path(name)
         target = root / "functions" / package
@@ -88,6 +88,8 @@ def zip_of(package: str, files: Mapping[str, str] | None = None) -> Iterator[Zip
         (root / "functions" / "__init__.py").write_text("", encoding="utf-8")
         for path in sorted((PROJECT / "functions" / package).glob("*.py")):
             (target / path.name).write_bytes(path.read_bytes())
+        for module in beside:
+            shutil.copy(PROJECT / "functions" / f"{module}.py", root / "functions")
         for file, content in (files or {}).items():
             (target / file).write_text(content, encoding="utf-8")
         yield Zip(root, f"functions.{package}.handler.handler")

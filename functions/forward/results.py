@@ -6,10 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from functions.aws import CONFLICT, error_code
 from functions.forward.endpoint import Answer
-
-# Codes of a conditional write that found something there, or another one under way.
-CONFLICT = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,3 @@ def fields_of(answer: Answer) -> dict[str, Any]:
 def is_settled(answer: Answer) -> bool:
     """False for what a later try may answer: the endpoint is busy, starting or failing."""
     return answer.status < 500 and answer.status != 429
-
-
-def error_code(error: Exception) -> str:
-    """What AWS calls an error that a client raised; empty for other exceptions."""
-    response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
