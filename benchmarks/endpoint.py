@@ -9,19 +9,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
-import socket
 import statistics
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from time import monotonic, perf_counter, sleep
+from time import monotonic, perf_counter
 from typing import Any
 
 from benchmarks.example_artifacts import ROOT, SECTIONS
+from benchmarks.servers import running
 from layers.artifact import MANIFEST
 from layers.catalogue import read_catalogue
 from layers.compiler.build import build
@@ -33,7 +31,6 @@ ROUNDS = 3
 CLIENTS = (1, 4, 16, 64)
 NEW_TOKENS = 32
 PROMPT_TOKENS = 64
-LOAD_SECONDS = 120.0
 # The same texts come again and again, which they would not.
 UNCACHED = {
     "HUNDREDFOLD_ENCODING_CACHE_BYTES": "0",
@@ -58,7 +55,7 @@ def run(say: Callable[..., None]) -> dict[str, Any]:
     measured: dict[str, Any] = {}
     with ExitStack() as stack:
         for model, directory in models.items():
-            urls = {name: stack.enter_context(serving(directory, own)) for name, own in SERVERS.items()}
+            urls = {name: stack.enter_context(serving(directory, own))[0] for name, own in SERVERS.items()}
             measured[model] = {str(clients): case(urls, model, clients) for clients in CLIENTS}
             for clients, results in measured[model].items():
                 say(model, clients, {name: result["requests_per_second"] for name, result in results.items()})
@@ -133,33 +130,18 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: 
         raise RuntimeError(f"{head.splitlines()[0]}: {answer[:200]!r}")
 
 
-@contextmanager
-def serving(directory: Path, environment: dict[str, str]) -> Iterator[int]:
-    """A server in a process of its own for as long as the context lasts; gives its port once it is ready."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "functions.gpu", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    own = {**os.environ, "ARTIFACT_DIR": str(directory), **UNCACHED, **environment}
-    process = subprocess.Popen(command, cwd=ROOT, env=own, stderr=subprocess.DEVNULL)
+def serving(directory: Path, environment: dict[str, str]) -> AbstractContextManager[tuple[int, Any]]:
+    """An endpoint's server with nothing kept between requests; its port and its process."""
+    command = [sys.executable, "-m", "functions.gpu", "serve", "--host", "127.0.0.1", "--port"]
+    return running(command, _is_ready, {"ARTIFACT_DIR": str(directory), **UNCACHED, **environment})
+
+
+def _is_ready(port: int) -> bool:
     try:
-        wait_until_ready(port, process)
-        yield int(port)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Raises RuntimeError when the process ends, or is not ready in time."""
-    until = monotonic() + LOAD_SECONDS
-    while monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
-                return
-        except OSError:  # nobody listens yet, or 503
-            sleep(0.1)
-    raise RuntimeError("the endpoint did not start")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
+            return True
+    except OSError:  # nobody listens yet, or 503
+        return False
 
 
 def section(measured: dict[str, Any]) -> str:

@@ -9,28 +9,27 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
-from benchmarks.example_artifacts import ROOT
 from benchmarks.ledger import NAIVE, READING, TUNED
 from benchmarks.ledger_workloads import CLASSIFY, prepare, texts, workloads
 from benchmarks.naive import Choices, application
+from benchmarks.servers import running
 from benchmarks.tables import header
 
 CLIENTS = (1, 4, 16)
 SECONDS = 8.0
 OURS = "hundredfold"
 SERVERS = (OURS, TUNED, NAIVE)
-START_SECONDS = 120.0
 WARM_REQUESTS = 10
 SAMPLES = 12
 
@@ -49,28 +48,13 @@ def run(say: Callable[..., None], seconds: float = SECONDS) -> dict[str, Any]:
     return {"seconds": seconds, "workload": CLASSIFY, "servers": found}
 
 
-@contextmanager
-def _server(name: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+def _server(name: str) -> AbstractContextManager[tuple[int, subprocess.Popen[bytes]]]:
     """A server's port and process, once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", __name__, name, str(port)]
+    command = [sys.executable, "-m", __name__, name]
     if name == OURS:
         served = workloads()[CLASSIFY].served
-        command = [sys.executable, "-m", "functions.local", served.name, "--output", str(served.parent)]
-        command += ["--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = monotonic() + START_SECONDS
-        while not _answers(port):
-            if process.poll() is not None or monotonic() > deadline:
-                raise RuntimeError(f"the server {name!r} did not start")
-            sleep(0.2)
-        yield port, process
-    finally:
-        process.terminate()
-        process.wait()
+        command = [sys.executable, "-m", "functions.local", served.name, "--output", str(served.parent), "--port"]
+    return running(command, _answers)
 
 
 def _answers(port: int) -> bool:
@@ -96,12 +80,8 @@ def _loop(port: int, process: int, clients: int, seconds: float) -> dict[str, An
     """Every client asks until the time is over; resident bytes are read meanwhile."""
     taken: list[float] = []
     failures: list[str] = []
-    end = monotonic() + seconds
 
-    def ask(number: int) -> None:
-        stream = texts(workloads()[CLASSIFY])
-        for _ in range(number * 50):
-            next(stream)
+    def ask(stream: Iterator[str]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         while monotonic() < end:
             started = perf_counter()
@@ -113,7 +93,11 @@ def _loop(port: int, process: int, clients: int, seconds: float) -> dict[str, An
             else:
                 taken.append((perf_counter() - started) * 1e3)
 
-    threads = [Thread(target=ask, args=(number,)) for number in range(clients)]
+    workload = workloads()[CLASSIFY]
+    # Each client begins at another text.
+    streams = [islice(texts(workload), number * 50, None) for number in range(clients)]
+    threads = [Thread(target=ask, args=(stream,)) for stream in streams]
+    end = monotonic() + seconds
     for thread in threads:
         thread.start()
     resident = []

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.emulator import free_ports
 from tests.image.containers import prepare
 from tests.image.containers import why_not as why_no_containers
 from tests.rehearsal import registry as registries
-from tests.rehearsal.stand_in import ROOT, free_port
+from tests.rehearsal.stand_in import ROOT
 
 # Shared with `make image-test`: the base that it makes is used here.
 WORK = ROOT / "build" / "image-test"
@@ -28,7 +29,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Re
     if REASON:
         yield None
         return
-    with registries.running_registry(tmp_path_factory.mktemp("registry"), free_port()) as running:
+    [port] = free_ports(1)
+    with registries.running_registry(tmp_path_factory.mktemp("registry"), port) as running:
         yield running
 
 

@@ -6,7 +6,6 @@ Loopback and test keys alone; nothing here can reach AWS.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,17 +16,11 @@ from typing import Any
 
 import boto3
 
+from benchmarks.emulator import free_ports
 from tests.rehearsal.registry import await_port
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT, REGION = "123456789012", "us-east-1"
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class StandIn:
 @contextmanager
 def running_stand_in(engine: str) -> Iterator[StandIn]:
     """A server of its own. `engine` is what CDK runs in place of docker."""
-    port = free_port()
+    [port] = free_ports(1)
     variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         "AWS_ACCESS_KEY_ID": "test",
