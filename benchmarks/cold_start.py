@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks import encoder_models
 from benchmarks.example_artifacts import ROOT, prepare
+from layers.packaging.requirements import runtime_requirements
 
 RUNS = 7
 EVENT = ROOT / "examples/events/classify.json"
@@ -52,21 +53,6 @@ loaded.warm_up()
 lap("first inference", started)
 print(json.dumps(times))
 """
-# What an image installs: this project's dependencies in pyproject.toml, and what the naive deployment imports.
-RUNTIMES = {
-    "this project's runtime": (
-        "onnxruntime",
-        "tokenizers",
-        "numpy",
-        "fastapi",
-        "mangum",
-        "pydantic",
-        "pydantic-settings",
-        "aws-lambda-powertools",
-        "jinja2",
-    ),
-    "torch + transformers, FastAPI": ("torch", "transformers", "fastapi", "uvicorn"),
-}
 
 
 def run(say: Callable[..., None]) -> dict[str, Any]:
@@ -91,12 +77,17 @@ def run(say: Callable[..., None]) -> dict[str, Any]:
             if turn:
                 times[name].append(elapsed)
                 peaks[name].append(peak_mib)
+    # What an image installs: pyproject.toml has it for this project; of the naive deployment, what it imports.
+    runtimes = {
+        "this project's runtime": runtime_requirements(),
+        "torch + transformers, FastAPI": ["torch", "transformers", "fastapi", "uvicorn"],
+    }
     totals = {name: _spread(values) for name, values in times.items()}
     say({name: spread["median_ms"] for name, spread in totals.items()})
     return {
         "process start to first answer": totals,
         "peak_mib": {name: round(statistics.median(values)) for name, values in peaks.items()},
-        "installed_mib": {name: installed_mib(roots) for name, roots in RUNTIMES.items()},
+        "installed_mib": {name: installed_mib(roots) for name, roots in runtimes.items()},
         "imports": _medians(["-c", IMPORTS]),
         "stages": {name: _medians(["-c", STAGES, str(directory)]) for name, directory in directories.items()},
     }
@@ -121,12 +112,12 @@ def _timed(command: Sequence[str]) -> tuple[float, float]:
 
 
 def installed_mib(roots: Sequence[str]) -> int:
-    """MiB of the files of these distributions and of all that they require, as installed here."""
+    """MiB of the files of what these requirements name and of all that they require, as installed here."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     from packaging.requirements import Requirement
 
-    waiting, seen, total = list(roots), set[str](), 0
+    waiting, seen, total = [Requirement(root).name for root in roots], set[str](), 0
     while waiting:
         name = waiting.pop().lower().replace("_", "-")
         if name in seen:
