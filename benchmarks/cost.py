@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.ledger import NAIVE, ONE_THREAD, QUANTIZED, TUNED
+from benchmarks.ledger_page import medians_of
 from benchmarks.tables import header
 from infra.planner.prices import PriceTable
 
@@ -35,7 +36,7 @@ def section(ledger: dict[str, Any]) -> str:
         header("", [*titles, "out of the box / cheapest here"]),
     ]
     for name, contest in ledger["workloads"].items():
-        medians = {s["name"]: s["results"][name]["median_ms"] for s in contest["standings"] if name in s["results"]}
+        medians = medians_of(contest, name)
         costs = {
             rung: dollars_per_million(medians[rung], memory, prices)
             for rung, memory in SIZES.items()

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -56,7 +57,7 @@ READING: dict[str, Deployment] = {
     QUANTIZED: Ours(),
     ENCODINGS: Ours(again=True, encodings=True),
     ANSWERS: Ours(again=True, encodings=True, answers=True),
-    RELOADED: replace(Choices(), python_tokenizer=False),
+    RELOADED: Choices(python_tokenizer=False),
     **BESIDE,
 }
 WRITING: dict[str, Deployment] = {
@@ -143,10 +144,7 @@ def _contender(name: str) -> Loaded:
     return call, {}
 
 
-CONTENDERS: dict[str, Callable[[], Loaded]] = {
-    name: lambda name=name: _contender(name)  # type: ignore[misc]
-    for name in {**READING, **WRITING}
-}
+CONTENDERS: dict[str, Callable[[], Loaded]] = {name: partial(_contender, name) for name in {**READING, **WRITING}}
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def charts(measured: dict[str, Any]) -> dict[str, str]:
     """SVG by file name."""
     drawn = {}
     for name, contest in measured["workloads"].items():
-        medians = _medians(contest, name)
+        medians = medians_of(contest, name)
         if NAIVE in medians:
             chain = [(rung, ms) for rung, ms in medians.items() if rung not in ASIDE]
             beside = [(rung, ms) for rung, ms in medians.items() if rung in ASIDE]
@@ -69,12 +69,13 @@ def chart(workload: str) -> str:
     return f"ledger-{workload.split()[0]}.svg"
 
 
-def _medians(contest: Mapping[str, Any], case: str) -> dict[str, float]:
+def medians_of(contest: Mapping[str, Any], case: str) -> dict[str, float]:
+    """Milliseconds by rung, of those that ran."""
     return {s["name"]: s["results"][case]["median_ms"] for s in contest["standings"] if case in s["results"]}
 
 
 def _workload(name: str, contest: Mapping[str, Any]) -> str:
-    medians = _medians(contest, name)
+    medians = medians_of(contest, name)
     title = name[0].upper() + name[1:]
     lines = [f"### {title}", ""]
     if NAIVE in medians:

@@ -88,6 +88,16 @@ def _padding(workload: Workload, choices: Choices) -> dict[str, Any]:
 
 
 def _classify(workload: Workload, choices: Choices) -> Answer:
+    return _piped(workload, choices, top_k=5, **_padding(workload, choices))
+
+
+def _write(workload: Workload, choices: Choices) -> Answer:
+    own = {"use_cache": choices.kv_cache, "pad_token_id": 0, "return_full_text": False}
+    return _piped(workload, choices, **own, **workload.parameters)
+
+
+def _piped(workload: Workload, choices: Choices, **options: Any) -> Answer:
+    """transformers.pipeline, called with these options."""
     import transformers
 
     tokenizers = _tokenizers(workload, choices)
@@ -97,7 +107,7 @@ def _classify(workload: Workload, choices: Choices) -> Answer:
 
     def answer(text: str) -> Any:
         pipe.tokenizer = tokenizers()
-        return pipe(text, top_k=5, **_padding(workload, choices))
+        return pipe(text, **options)
 
     return answer
 
@@ -114,21 +124,6 @@ def _embed(workload: Workload, choices: Choices) -> Answer:
         with torch.inference_mode():
             hidden = model(**feed).last_hidden_state[0].float().numpy()
         return _pooled(hidden, feed["attention_mask"][0].numpy())
-
-    return answer
-
-
-def _write(workload: Workload, choices: Choices) -> Answer:
-    import transformers
-
-    tokenizers = _tokenizers(workload, choices)
-    pipe = transformers.pipeline(
-        workload.task, model=str(workload.checkpoint), tokenizer=tokenizers(), dtype=choices.dtype, device="cpu"
-    )
-
-    def answer(text: str) -> Any:
-        pipe.tokenizer = tokenizers()
-        return pipe(text, use_cache=choices.kv_cache, pad_token_id=0, return_full_text=False, **workload.parameters)
 
     return answer
 
