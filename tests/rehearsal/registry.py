@@ -17,18 +17,21 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from layers.packaging.engine import TIMESTAMP
+
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 SETTINGS = """version: 0.1
 storage: {filesystem: {rootdirectory: %s}}
 http: {addr: "%s"}
 """
 # `inspect` answers whether there is an image as docker does; a build has no network, so it needs the context's wheels.
+# Layers are kept where `make image-test` finds them, so they have to carry its timestamp.
 ENGINE = """#!/bin/sh
 set -e
 case "$1" in
   login) cat >/dev/null; exit 0 ;;
   inspect) exec podman image inspect "$2" ;;
-  build) shift; exec podman build --format docker --layers --network none "$@" ;;
+  build) shift; exec podman build --format docker --layers --timestamp %(timestamp)s --network none "$@" ;;
   tag) exec podman tag "$2" "$(echo "$3" | sed 's#^[^/]*#%(host)s#')" ;;
   push) exec podman push --tls-verify=false "$(echo "$2" | sed 's#^[^/]*#%(host)s#')" ;;
 esac
@@ -78,7 +81,7 @@ def running_registry(work: Path, port: int) -> Iterator[Registry]:
     work.mkdir(parents=True, exist_ok=True)
     (work / "registry.yml").write_text(SETTINGS % (work / "images", host), encoding="utf-8")
     engine = work / "docker"
-    engine.write_text(ENGINE % {"host": shlex.quote(host)}, encoding="utf-8")
+    engine.write_text(ENGINE % {"host": shlex.quote(host), "timestamp": TIMESTAMP}, encoding="utf-8")
     engine.chmod(0o755)
     command = ["docker-registry", "serve", str(work / "registry.yml")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
