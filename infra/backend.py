@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +13,10 @@ from constructs import Construct
 
 from infra.code import Building, Image, Zip, image_context, zip_of
 from infra.constructs.alarms import ModelAlarms
+from infra.constructs.dashboard import ModelDashboard
 from infra.constructs.endpoint import GpuEndpoint
 from infra.deployment import Deployment
+from infra.planner.prices import PriceTable
 from infra.sizing import Size
 from infra.stages import Stage
 from infra.triggers import job_of
@@ -36,6 +38,9 @@ class Backend(Protocol):
 
     def grant_check(self, function: lambda_.IFunction) -> None:
         """What the check of a new version may do besides invoking it."""
+
+    def show(self, dashboard: ModelDashboard, triggers: Sequence[Trigger], prices: PriceTable) -> None:
+        """What the dashboard shows of computing an answer."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,10 @@ class ImageBackend:
     def grant_check(self, function: lambda_.IFunction) -> None:
         """Answers come at once."""
 
+    def show(self, dashboard: ModelDashboard, triggers: Sequence[Trigger], prices: PriceTable) -> None:  # noqa: ARG002
+        """What the functions measure of themselves."""
+        dashboard.show_stages(triggers)
+
 
 @dataclass(frozen=True)
 class EndpointBackend:
@@ -84,6 +93,10 @@ class EndpointBackend:
     def grant_check(self, function: lambda_.IFunction) -> None:
         """The check reads answers that come later."""
         self.endpoint.grant_answers(function)
+
+    def show(self, dashboard: ModelDashboard, triggers: Sequence[Trigger], prices: PriceTable) -> None:  # noqa: ARG002
+        """The endpoint; functions that forward measure nothing of their own."""
+        self.endpoint.show(dashboard, prices)
 
 
 @contextmanager

@@ -83,7 +83,7 @@ class ModelStack(Stack):
         else:
             off = "concurrency = 0: no request is answered, and the new version is not checked."
             Annotations.of(self).add_warning_v2("hundredfold:switched-off", off)
-        self._report(functions, size.function)
+        self._report(functions, size.function, backend)
         ModelBudget(self, "Budget", name=self._deployment.name, monthly_usd=budget, topic=topic)
 
     def _function(self, trigger: Trigger, backend: Backend, size: FunctionSize) -> ModelFunction:
@@ -146,8 +146,8 @@ class ModelStack(Stack):
                 "max_concurrency, or lower [traffic].",
             )
 
-    def _report(self, functions: Mapping[Trigger, ModelFunction], size: FunctionSize) -> None:
+    def _report(self, functions: Mapping[Trigger, ModelFunction], size: FunctionSize, backend: Backend) -> None:
         self._dashboard.show_functions(functions, size)
-        self._dashboard.show_stages(list(functions))
+        backend.show(self._dashboard, list(functions), self._prices)
         self._dashboard.show_cost(functions, size, self._prices)
         self._dashboard.show_alarms(self._alarms.all)

@@ -28,7 +28,13 @@ class ModelDashboard(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, service: str) -> None:
         super().__init__(scope, construct_id)
         self._service = service
-        self.dashboard = cloudwatch.Dashboard(self, "Dashboard", default_interval=Duration.hours(3))
+        self.dashboard = cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            default_interval=Duration.hours(3),
+            # What is counted by the hour stays so, whatever range of time is looked at.
+            period_override=cloudwatch.PeriodOverride.INHERIT,
+        )
         page = f"https://console.aws.amazon.com/cloudwatch/home?region={Aws.REGION}#dashboards:name="
         CfnOutput(self, "Page", value=page + self.dashboard.dashboard_name).override_logical_id("DashboardUrl")
 

@@ -19,9 +19,13 @@ from infra.admission import Member
 from infra.code import gpu_context
 from infra.constructs.alarms import ModelAlarms
 from infra.constructs.asynchronous import Exchange
+from infra.constructs.dashboard import ModelDashboard
 from infra.constructs.endpoint_alarms import endpoint_alarms
+from infra.constructs.endpoint_dashboard import show_endpoint
+from infra.constructs.endpoint_metrics import EndpointMetrics
 from infra.constructs.endpoint_scaling import EndpointScaling
 from infra.constructs.logs import RETENTION, removal_of
+from infra.planner.prices import PriceTable
 from infra.sizing import EndpointSize
 from infra.stages import Stage
 
@@ -50,6 +54,7 @@ class GpuEndpoint(Construct):
         super().__init__(scope, construct_id)
         self.name = Stack.of(self).stack_name[:LONGEST_NAME].rstrip("-")
         self._member, self._size = member, size
+        self._metrics = EndpointMetrics(self.name, VARIANT)
         self._exchange = Exchange(self, "Exchange", stage=stage) if size.mode == "asynchronous" else None
         log_group = logs.LogGroup(
             self,
@@ -63,10 +68,10 @@ class GpuEndpoint(Construct):
                 self, "Image", directory=str(context), platform=ecr_assets.Platform.LINUX_AMD64
             )
         role = self._role(image, log_group)
-        heeded = endpoint_alarms(alarms, self.name, VARIANT, size, member.spec.traffic.p95_ms)
+        heeded = endpoint_alarms(alarms, self._metrics, size, member.spec.traffic.p95_ms)
         self.endpoint = self._endpoint(self._configuration(image, role), [alarm.alarm_name for alarm in heeded])
         self.endpoint.node.add_dependency(log_group)
-        scaling = EndpointScaling(self, "Scaling", name=self.name, variant=VARIANT, size=size)
+        scaling = EndpointScaling(self, "Scaling", metrics=self._metrics, size=size)
         scaling.node.add_dependency(self.endpoint)
 
     def environment(self) -> dict[str, str]:
@@ -94,6 +99,10 @@ class GpuEndpoint(Construct):
         """Answers that an asynchronous endpoint leaves in S3 may be read."""
         if self._exchange:
             self._exchange.grant_reading(function)
+
+    def show(self, dashboard: ModelDashboard, prices: PriceTable) -> None:
+        """Its rows of the model's dashboard."""
+        show_endpoint(dashboard, self._metrics, self._size, prices)
 
     def _role(self, image: ecr_assets.DockerImageAsset, log_group: logs.LogGroup) -> iam.Role:
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))

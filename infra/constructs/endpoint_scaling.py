@@ -9,7 +9,7 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra.constructs.endpoint_alarms import endpoint_metric
+from infra.constructs.endpoint_metrics import EndpointMetrics
 from infra.sizing import EndpointSize
 
 # Requests that wait for each instance before another is added.
@@ -20,14 +20,14 @@ OUT_SECONDS, IN_SECONDS = 120, 600
 class EndpointScaling(Construct):
     """The variant's instances, between the size's bounds. Scaling in is slower than out: an instance takes minutes."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, name: str, variant: str, size: EndpointSize) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, metrics: EndpointMetrics, size: EndpointSize) -> None:
         super().__init__(scope, construct_id)
-        self._name = name
+        self._metrics = metrics
         self.target = scaling.ScalableTarget(
             self,
             "Instances",
             service_namespace=scaling.ServiceNamespace.SAGEMAKER,
-            resource_id=f"endpoint/{name}/variant/{variant}",
+            resource_id=f"endpoint/{metrics.endpoint}/variant/{metrics.variant}",
             scalable_dimension="sagemaker:variant:DesiredInstanceCount",
             min_capacity=size.minimum,
             max_capacity=size.maximum,
@@ -44,7 +44,7 @@ class EndpointScaling(Construct):
             return
         self.target.scale_to_track_metric(
             "Backlog",
-            custom_metric=endpoint_metric("ApproximateBacklogSizePerInstance", name, None, "Average"),
+            custom_metric=metrics.of_queue("ApproximateBacklogSizePerInstance", "Average"),
             target_value=BACKLOG_PER_INSTANCE,
             scale_out_cooldown=Duration.seconds(OUT_SECONDS),
             scale_in_cooldown=Duration.seconds(IN_SECONDS),
@@ -64,7 +64,7 @@ class EndpointScaling(Construct):
         waiting = cloudwatch.Alarm(
             self,
             "Waiting",
-            metric=endpoint_metric("HasBacklogWithoutCapacity", self._name, None, "Average"),
+            metric=self._metrics.of_queue("HasBacklogWithoutCapacity", "Average"),
             threshold=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             evaluation_periods=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from aws_cdk.assertions import Template
@@ -42,3 +43,10 @@ def alarms(template: Template) -> dict[str, dict[str, Any]]:
     """Properties of alarms by what they say."""
     found = of_type(template, "AWS::CloudWatch::Alarm").values()
     return {alarm["Properties"]["AlarmDescription"]: alarm["Properties"] for alarm in found}
+
+
+def widgets(template: Template) -> list[dict[str, Any]]:
+    """The dashboard's widgets; references become names between angle brackets."""
+    parts = only(template, "AWS::CloudWatch::Dashboard")["DashboardBody"]["Fn::Join"][1]
+    text = "".join(part if isinstance(part, str) else "<reference>" for part in parts)
+    return [widget["properties"] for widget in json.loads(text)["widgets"]]

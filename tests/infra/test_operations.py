@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
-from aws_cdk.assertions import Template
 
 from tests.infra.conftest import Templates
-from tests.infra.resources import alarms, of_type, only
+from tests.infra.resources import alarms, of_type, only, widgets
 
 
 def test_every_alarm_rings_the_topic_and_silence_is_no_fault(prod: Templates) -> None:
@@ -63,13 +59,6 @@ def test_everything_that_takes_tags_carries_model_stage_and_the_stages_own(prod:
             assert expected.items() <= tags.items()
 
 
-def widgets(template: Template) -> list[dict[str, Any]]:
-    """The dashboard's widgets; references become names between angle brackets."""
-    parts = only(template, "AWS::CloudWatch::Dashboard")["DashboardBody"]["Fn::Join"][1]
-    text = "".join(part if isinstance(part, str) else "<reference>" for part in parts)
-    return [widget["properties"] for widget in json.loads(text)["widgets"]]
-
-
 def test_the_dashboard_shows_what_an_operator_asks(dev: Templates) -> None:
     titles = " / ".join(str(widget["title"]) for widget in widgets(dev["everything"]))
     for wanted in (
@@ -100,3 +89,9 @@ def test_the_cost_estimate_is_priced_from_the_table(dev: Templates) -> None:
 def test_one_dashboard_a_model(dev: Templates) -> None:
     for name in ("everything", "plain-v1.5", "small-models"):
         dev[name].resource_count_is("AWS::CloudWatch::Dashboard", 1)
+
+
+def test_graphs_keep_their_periods_so_that_an_hours_cost_is_an_hours(dev: Templates) -> None:
+    for name in ("plain-v1.5", "gpu-now"):
+        body = only(dev[name], "AWS::CloudWatch::Dashboard")["DashboardBody"]["Fn::Join"][1]
+        assert '"periodOverride":"inherit"' in body[0]
