@@ -26,10 +26,8 @@ from layers.runtime.settings import Settings
 from layers.runtime.tasks import TASKS
 from layers.runtime.tasks.task import StrictParameters
 from layers.serving.application import create_app
+from tests.fenced import FENCE, PAGES, REASONS, ROOT, RUN, SHOWN, Block, blocks_of
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TABLES: dict[str, type[Table]] = {
     "MODEL": ModelSpec,
@@ -45,10 +43,10 @@ def text_of(page: str) -> str:
 def blocks(language: str) -> list[Any]:
     """Every fenced block of a language, one test each."""
     found = [
-        pytest.param(body, id=f"{page.stem}-{number}")
+        pytest.param(block.text, id=str(block))
         for page in PAGES
-        for number, (kind, body) in enumerate(FENCE.findall(page.read_text(encoding="utf-8")))
-        if kind == language
+        for block in blocks_of(page)
+        if block.language == language
     ]
     assert found, f"no {language} blocks: the pages are not where this test looks"
     return found
@@ -70,6 +68,14 @@ def section(page: str, heading: str) -> str:
 
 
 # Commands
+
+
+@pytest.mark.parametrize("block", [block for page in PAGES for block in blocks_of(page)], ids=str)
+def test_a_block_is_run_or_says_why_not(block: Block) -> None:
+    """tests/test_docs_run.py runs every block of RUN that gives no reason."""
+    assert block.language in (*RUN, *SHOWN), "nobody runs blocks of this language, nor knows that they are only shown"
+    assert block.reason in ("", *REASONS)
+    assert not (block.reason and block.language in SHOWN), "only shown: there is nothing to explain"
 
 
 def commands() -> Iterator[Any]:

@@ -1,0 +1,45 @@
+"""Fenced blocks of the documentation: language, text, and the reason why one is not run, where it has one.
+
+A reason stands on the line above the fence: `<!-- not run: account -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"(?:^<!-- not run: ([^\n]*?) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Why a command cannot run where the tests do.
+REASONS = {
+    "account": "needs an AWS account",
+    "card": "needs a graphics card",
+    "engine": "needs a container engine and a base image from a registry",
+    "environment": "makes the environment that the tests themselves run in",
+    "fragment": "a part of a file, to be read",
+    "minutes": "takes minutes",
+}
+RUN = ("sh", "python")
+SHOWN = ("json", "mermaid", "text", "toml")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block."""
+
+    page: Path
+    number: int
+    reason: str
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.stem}-{self.number}"
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """Every block of a page, in order."""
+    found = FENCE.findall(page.read_text(encoding="utf-8"))
+    return [Block(page, number, *parts) for number, parts in enumerate(found)]

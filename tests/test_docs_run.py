@@ -1,0 +1,113 @@
+"""The documentation's commands, run: page by page and in order, in a copy of the repository.
+
+Servers get a free port in the place of 8080 and live until the page's next server, or its end. What curl is answered
+has to be JSON. Blocks that give a reason (tests/fenced.py) are not run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.fenced import PAGES, ROOT, RUN, Block, blocks_of
+
+SERVERS = ("functions.local", "functions.gpu")
+ADDRESS = "127.0.0.1:8080"
+START_SECONDS = 60
+
+
+def runnable(page: Path) -> list[Block]:
+    return [block for block in blocks_of(page) if block.language in RUN and not block.reason]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's files, the running environment as its .venv, and the example models built."""
+    copy = tmp_path_factory.mktemp("repository")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.strip("\0").split("\0"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, copy / name)
+    (copy / ".venv").symlink_to(sys.prefix)
+    # What was built here before is reused where it is the same, as the build decides.
+    for built in ROOT.glob("build/debian-*/manifest.json"):
+        shutil.copytree(built.parent, copy / "build" / built.parent.name)
+    run([".venv/bin/python", "build_artifacts.py"], copy)
+    return copy
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.stem)
+def test_every_command_of_a_page_succeeds(page: Path, tree: Path) -> None:
+    with ExitStack() as servers:
+        address = ADDRESS
+        for block in runnable(page):
+            if block.language == "python":
+                run([".venv/bin/python", "-c", block.text], tree)
+                continue
+            for line in block.text.splitlines():
+                words = shlex.split(line, comments=True)
+                if is_server(words):
+                    servers.close()
+                    address = servers.enter_context(serving(words, tree))
+                elif words[:1] == ["curl"]:
+                    json.loads(run([*(word.replace(ADDRESS, address) for word in words), "--fail"], tree))
+                elif words:
+                    run(words, tree)
+
+
+def is_server(words: list[str]) -> bool:
+    called = words[2] if words[1:2] == ["-m"] else ""
+    return called in SERVERS and not {"--event", "--help"} & set(words)
+
+
+def run(words: list[str], tree: Path) -> str:
+    done = subprocess.run(words, cwd=tree, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{shlex.join(words)}: status {done.returncode}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}
+
+
+@contextmanager
+def serving(words: list[str], tree: Path) -> Iterator[str]:
+    """Start a server on a free port; gives its address once it is well."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    at = words.index("--port") if "--port" in words else len(words)
+    command = [*words[:at], "--port", port, *words[at + 2 :]]
+    log = tree / "server.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, cwd=tree, env=environment(), stdout=stream, stderr=stream)
+        try:
+            await_health(f"http://127.0.0.1:{port}/health", process, log)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(START_SECONDS)
+
+
+def await_health(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"{url} does not answer: {log.read_text()[-2000:]}")
