@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ import onnx_ir as ir
 from layers.compiler.checkpoint import Checkpoint
 from layers.compiler.device_embedding import normed_embeddings
 from layers.compiler.forms.half import HalfLinear, transposed_weight
-from layers.compiler.net import MASKED, Net, Value
-from layers.compiler.plan import Plan, Product, Site, joined
+from layers.compiler.net import Net, Value
+from layers.compiler.plan import MASKED, Plan, Product, Site, joined
 from layers.generation import BEST, BEST_SCORE
 
 GELU_BY_TANH = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate")
@@ -31,21 +30,11 @@ ROUNDED = {
 }
 
 
-@dataclass(frozen=True)
-class Output:
-    """A linear layer's output that nothing has been done to: `product` at `site`, which reads `x`."""
-
-    x: Value
-    site: Site
-    product: Product
-
-
 class DeviceNet(Net):
     """A graph for a card under construction."""
 
     def __init__(self, checkpoint: Checkpoint, plan: Plan) -> None:
         super().__init__(checkpoint, plan)
-        self._linears: dict[Value, Output] = {}
         self._sums: dict[Value, Value] = {}
         self._singles: set[Value] = set()
         self._in_single = False
@@ -72,17 +61,14 @@ class DeviceNet(Net):
         """As Net.completed, with the activations that take a bias along."""
         if activation in GELU_BY_TANH:
             return self.ms.FastGelu(*([product.value] if product.bias is None else [product.value, product.bias]))
-        value = super().completed(product, x, site, activation)
-        if activation is None:
-            self._linears[value] = Output(x, site, product)
-        return value
+        return super().completed(product, x, site, activation)
 
     def _packed(self, values: Sequence[Value]) -> tuple[Value, Value, Value | None] | None:
         """What layers that read one tensor come from: it, their weights side by side [in, out], their biases [out].
 
         None when they are none, somebody else reads their outputs, or their form is not the plain one.
         """
-        found = [self._linears.get(value) for value in values]
+        found = [self.linears.get(value) for value in values]
         linears = [linear for linear in found if linear is not None]
         if len(linears) < len(values) or any(value.uses() for value in values):
             return None
@@ -151,7 +137,7 @@ class DeviceNet(Net):
         for x, total in self._sums.items():
             for node, index in tuple(x.uses()):
                 node.replace_input_with(index, total)
-        _prune(model.graph)
+        self.simplify()
         model.graph.sort()
         if (narrow := self.plan.numbers.rounded) not in (None, ir.DataType.FLOAT):
             _round(model.graph, narrow)
@@ -171,12 +157,12 @@ class DeviceNet(Net):
     def _residual(self, x: Value) -> tuple[Value, Value, Value | None] | None:
         """A sum's product without its bias, the other side, and the bias; None where `x` is no such sum."""
         node = x.producer()
-        if node is None or node.op_type != "Add" or x in self._linears or x in self._sums:
+        if node is None or node.op_type != "Add" or x in self.linears or x in self._sums:
             return None
         left, right = node.inputs
         for one, other in ((left, right), (right, left)):
-            if one is not None and other is not None and one in self._linears and other.const_value is None:
-                product = self._linears[one].product
+            if one is not None and other is not None and one in self.linears and other.const_value is None:
+                product = self.linears[one].product
                 return product.value, other, product.bias
         return None
 
@@ -194,16 +180,6 @@ class DeviceNet(Net):
 
 def _named(x: Value) -> list[str]:
     return [f"{x.name}.{part}" for part in ("normed", "mean", "deviation", "sum")]
-
-
-def _prune(graph: ir.Graph) -> None:
-    """Take out nodes, then initializers, that nobody reads."""
-    for node in reversed(list(graph)):
-        if not any(value.uses() or value.is_graph_output() for value in node.outputs):
-            graph.remove(node, safe=True)
-    for name, value in list(graph.initializers.items()):
-        if not value.uses():
-            graph.initializers.pop(name)
 
 
 def _drop_unread(graph: ir.Graph) -> None:

@@ -1,7 +1,8 @@
 """Writing a graph: the few fused blocks that every recipe is made of, each emitted as the plan says.
 
 A `Net` turns checkpoint tensors into initializers that are read only when the graph is saved, so peak
-memory is one tensor. Operators were chosen by measurement; docs/benchmarks.md holds the figures.
+memory is one tensor. Operators were chosen by measurement (docs/benchmarks.md); where no choice is the best for every
+model, the plan has one (`axes/`).
 """
 
 from __future__ import annotations
@@ -9,13 +10,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnxscript import GraphBuilder
 
+from layers.compiler.axes.activation import GELU
+from layers.compiler.axes.attention import ATTENTION, Attended
+from layers.compiler.axes.embeddings import EMBEDDINGS
+from layers.compiler.axes.normalization import NORMALIZATION
+from layers.compiler.axes.projections import PROJECTIONS
 from layers.compiler.checkpoint import Checkpoint
+from layers.compiler.operators import Axis
 from layers.compiler.plan import EXACT_LINEAR, Plan, Product, Site, joined
 from layers.compiler.stored import Projection, Selection
 from layers.errors import UnsupportedError
@@ -25,14 +33,24 @@ Value = ir.Value
 OPSET = 23
 IR_VERSION = 11
 MICROSOFT = "com.microsoft"
-# The mask's bias for positions that must not be seen; large enough to vanish in a softmax, finite for fp16.
-MASKED = -1e4
 
 
-class Operators(Protocol):
+F = TypeVar("F")
+
+
+class OnnxOperators(Protocol):
     """ONNX operators by name: `op.MatMul(a, b)` appends the node and gives its first output."""
 
     def __getattr__(self, operator: str) -> Callable[..., Value]: ...
+
+
+@dataclass(frozen=True)
+class Output:
+    """A linear layer's output that nothing has been done to: `product` at `site`, which reads `x`."""
+
+    x: Value
+    site: Site
+    product: Product
 
 
 class Net:
@@ -44,10 +62,12 @@ class Net:
         self.sites: dict[str, Site] = {}
         self.taps: dict[str, Value] = {}
         self.tables: set[str] = set()
+        self.linears: dict[Value, Output] = {}
+        self.asked: set[str] = set()
         self._graph = ir.Graph([], [], nodes=[], opset_imports={"": OPSET, MICROSOFT: 1}, name=checkpoint.model_type)
         self._builder = GraphBuilder(self._graph)
-        self.op: Operators = self._builder.op
-        self.ms: Operators = self._builder.opset(MICROSOFT, 1)
+        self.op: OnnxOperators = self._builder.op
+        self.ms: OnnxOperators = self._builder.opset(MICROSOFT, 1)
         self._initializers: dict[str, Value] = {}
         self.shared: dict[tuple[object, ...], Value] = {}
         self.facts: dict[str, str] = {}
@@ -80,6 +100,11 @@ class Net:
         """A small initializer made here; one per name."""
         return self.lazy(name, ir.DataType.from_numpy(content.dtype), content.shape, lambda: content)
 
+    def operator(self, axis: Axis[F]) -> F:
+        """The plan's answer to an axis; what was asked is noted, since only that is worth trying otherwise."""
+        self.asked.add(axis.name)
+        return self.plan.operators.of(axis)
+
     def linear(
         self,
         x: Value,
@@ -106,12 +131,19 @@ class Net:
         form = EXACT_LINEAR if exact else self.plan.linear_for(site.name, vocabulary=vocabulary)
         return self.completed(form.emit(self, x, site), x, site, activation)
 
-    def completed(self, product: Product, x: Value, site: Site, activation: str | None) -> Value:  # noqa: ARG002
+    def completed(self, product: Product, x: Value, site: Site, activation: str | None) -> Value:
         """A product of `x` at `site` with its bias and activation."""
-        if product.bias is not None and activation == "gelu":
-            return self.ms.BiasGelu(product.value, product.bias)
+        if activation == "gelu":
+            return self.operator(GELU)(self, product)
         value = self._with_bias(product)
-        return self.activate(value, activation) if activation else value
+        if activation:
+            return self.activate(value, activation)
+        self.linears[value] = Output(x, site, product)
+        return value
+
+    def projected(self, x: Value, layers: Sequence[Projection]) -> list[Value]:
+        """Whole linear layers of one tensor, all as wide as the first."""
+        return self.operator(PROJECTIONS)(self, x, layers)
 
     def side_by_side(self, x: Value, projections: Sequence[Projection]) -> Value:
         """Several projections of x on one last axis: one product where the plan has one form for all of them.
@@ -129,7 +161,7 @@ class Net:
         """Rows of the table `name` [entries, dimension] at `ids`: [batch, sequence, dimension]."""
         self.checkpoint.used.add(name)
         self.tables.add(name)
-        return self.plan.embedding_for(name).emit(self, ids, name)
+        return self.operator(EMBEDDINGS)(self.plan.embedding_for(name)).emit(self, ids, name)
 
     def layer_norm(self, x: Value, module: str, epsilon: float, *, bias: bool = True) -> Value:
         """LayerNormalization over the last axis."""
@@ -153,12 +185,8 @@ class Net:
         )
 
     def add_norm(self, x: Value, residual: Value, module: str, epsilon: float) -> Value:
-        """`layer_norm(x + residual)`.
-
-        Two operators on purpose: onnxruntime 1.32's SkipLayerNormalization on CPU took 0.25 ms for 128 x 768
-        values where Add and LayerNormalization took 0.06 together (benchmarks/operators.py).
-        """
-        return self.layer_norm(self.op.Add(x, residual), module, epsilon)
+        """`layer_norm(x + residual)`."""
+        return self.operator(NORMALIZATION)(self, x, residual, module, epsilon)
 
     def attention(
         self,
@@ -172,10 +200,7 @@ class Net:
         scale: float | None = None,
     ) -> Value:
         """Scaled dot-product attention over [batch, sequence, hidden]; `bias` is [batch or 1, heads or 1, q, k]."""
-        options: dict[str, Any] = {"num_heads": heads, "mask_filter_value": MASKED}
-        if scale is not None:
-            options["scale"] = scale
-        return self.ms.MultiHeadAttention(query, key, value, None, key_padding_mask, bias, **options)
+        return self.operator(ATTENTION)(self, Attended(query, key, value, heads, key_padding_mask, bias, scale))
 
     def activate(self, x: Value, name: str) -> Value:
         """The activation that transformers' ACT2FN knows by `name`."""
@@ -222,9 +247,20 @@ class Net:
         if self.plan.tapped:
             for value in {id(v): v for v in self.taps.values()}.values():
                 self._builder.add_output(value, None)
+        self.simplify()
         return ir.Model(
             self._graph, ir_version=IR_VERSION, producer_name="hundredfold", metadata_props=dict(self.facts)
         )
+
+    def simplify(self) -> None:
+        """Take out nodes, then initializers, that nobody reads."""
+        graph = self._graph
+        for node in reversed(list(graph)):
+            if not any(value.uses() or value.is_graph_output() for value in node.outputs):
+                graph.remove(node, safe=True)
+        for name, value in list(graph.initializers.items()):
+            if not value.uses():
+                graph.initializers.pop(name)
 
     def _with_bias(self, product: Product) -> Value:
         return product.value if product.bias is None else self.op.Add(product.value, product.bias)

@@ -12,12 +12,15 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from layers.artifact import InstructionSet, Precision
+from layers.compiler.operators import DEFAULT_OPERATORS, Operators
 
 if TYPE_CHECKING:
     from layers.compiler.net import Net
 
 # Every processor. A graphics card runs graphs of its own.
 EVERYWHERE: tuple[InstructionSet, ...] = ("x86_64-vnni", "x86_64-avx2", "arm64")
+# The mask's bias for positions that must not be seen; large enough to vanish in a softmax, finite for fp16.
+MASKED = -1e4
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,8 @@ class Plan:
     """The forms of one variant. Sites in `kept_fp32` are `kept`; `tapped` adds every site's input as an output.
 
     `vocabulary` is the form of a decoder's projection to its vocabulary, read whole for every token; None is `linear`.
-    `on_device` chooses the operators of a graphics card, and `numbers` what it computes in.
+    `on_device` chooses the operators of a graphics card, and `numbers` what it computes in; `operators` are those of a
+    processor, where there is a choice (`axes/`).
     """
 
     name: str
@@ -154,6 +158,7 @@ class Plan:
     kept: LinearForm = EXACT_LINEAR
     on_device: bool = False
     numbers: Numbers = SINGLE
+    operators: Operators = DEFAULT_OPERATORS
 
     def linear_for(self, site: str, *, vocabulary: bool = False) -> LinearForm:
         """The form of a site; a decoder's projection to its vocabulary may have one of its own."""
@@ -168,6 +173,10 @@ class Plan:
     def keeping(self, names: frozenset[str]) -> Plan:
         """The same plan with more sites or tables left in fp32."""
         return replace(self, kept_fp32=self.kept_fp32 | names)
+
+    def made_of(self, operators: Operators) -> Plan:
+        """The same plan with other operators."""
+        return replace(self, operators=operators)
 
     @property
     def emulated(self) -> Plan:

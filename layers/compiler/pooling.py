@@ -12,7 +12,8 @@ import onnx_ir as ir
 
 from layers.artifact import Pooling
 from layers.compiler.checkpoint import SINGLE, TensorEntry, read_entry, read_index
-from layers.compiler.net import MASKED, Net
+from layers.compiler.net import Net
+from layers.compiler.plan import MASKED
 from layers.errors import UnsupportedError
 
 Mode = Literal["cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]

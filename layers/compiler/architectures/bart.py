@@ -64,7 +64,7 @@ def residual(net: Net, traits: Traits, norm: str, hidden_states: ir.Value, block
     """The block with its norm and residual, in the relative's order."""
     if traits.norms_before:
         return net.op.Add(hidden_states, block(net.layer_norm(hidden_states, norm, EPSILON)))
-    return net.layer_norm(net.op.Add(hidden_states, block(hidden_states)), norm, EPSILON)
+    return net.add_norm(block(hidden_states), hidden_states, norm, EPSILON)
 
 
 def feed_forward(net: Net, config: HfConfig, traits: Traits, at: str, hidden_states: ir.Value) -> ir.Value:
@@ -85,7 +85,7 @@ def encode(net: Net, config: HfConfig, inputs: EncoderInputs, traits: Traits) ->
         at = f"{ENCODER}.layers.{index}"
 
         def attention(x: ir.Value, at: str = f"{at}.self_attn") -> ir.Value:
-            query, key, value = (net.linear(x, f"{at}.{part}_proj") for part in "qkv")
+            query, key, value = net.projected(x, [Projection(f"{at}.{part}_proj") for part in "qkv"])
             heads = config["encoder_attention_heads"]
             attended = net.attention(query, key, value, heads=heads, key_padding_mask=padding)
             return net.linear(attended, f"{at}.out_proj")

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from layers.compiler.architectures import heads
 from layers.compiler.architectures.architecture import Architecture, EncoderInputs, Head, HfConfig
 from layers.compiler.net import Net
+from layers.compiler.stored import Projection
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,12 @@ def encoder_layer(
 ) -> ir.Value:
     """One layer at module `at`: attention, residual + norm, feed-forward, residual + norm."""
     names, epsilon = shape.names, shape.epsilon
-    query = net.linear(hidden_states, f"{at}.{names.query}")
-    key = net.linear(hidden_states, f"{at}.{names.key}")
+    parts = [Projection(f"{at}.{part}") for part in (names.query, names.key, names.value)]
+    query, key, value = net.projected(hidden_states, parts)
     attended = net.attention(
         query,
         key,
-        net.linear(hidden_states, f"{at}.{names.value}"),
+        value,
         heads=shape.heads,
         key_padding_mask=padding,
         bias=bias(query, key) if bias else None,

@@ -14,7 +14,8 @@ import numpy as np
 import onnx_ir as ir
 
 from layers.compiler.head_layout import HeadLayout
-from layers.compiler.net import MASKED, Net
+from layers.compiler.net import Net
+from layers.compiler.plan import MASKED
 from layers.generation import LOGIT_POSITIONS, CacheLayout
 
 

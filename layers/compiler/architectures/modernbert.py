@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from layers.compiler.architectures import heads, relative
 from layers.compiler.architectures.architecture import Architecture, EncoderInputs, HfConfig
 from layers.compiler.architectures.bert import padding_mask
-from layers.compiler.net import MASKED, Net
+from layers.compiler.net import Net
+from layers.compiler.plan import MASKED
 from layers.errors import UnsupportedError
 
 FULL, SLIDING = "full_attention", "sliding_attention"

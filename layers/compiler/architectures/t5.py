@@ -109,7 +109,8 @@ def encode(net: Net, config: HfConfig, inputs: EncoderInputs) -> Mapping[str, ir
     for index in range(config["num_layers"]):
         at = f"encoder.block.{index}.layer"
         x = norm(net, config, f"{at}.0", hidden_states)
-        query, key, value = (net.linear(x, f"{at}.0.SelfAttention.{part}", bias=None) for part in "qkv")
+        parts = [Projection(f"{at}.0.SelfAttention.{part}", bias=None) for part in "qkv"]
+        query, key, value = net.projected(x, parts)
         attended = net.attention(query, key, value, heads=heads, key_padding_mask=padding, bias=bias, scale=1.0)
         attended = net.linear(attended, f"{at}.0.SelfAttention.o", bias=None)
         hidden_states = feed_forward(net, config, f"{at}.1", op.Add(hidden_states, attended))

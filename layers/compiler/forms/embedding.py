@@ -47,10 +47,11 @@ class BlockEmbedding:
         """See EmbeddingForm."""
         assert self.blocks.bits == 8, "four-bit codes lie two in a byte, and rows of them are no embeddings to rely on"
         entries, dimension = net.checkpoint.shape(name)
-        if dimension % self.blocks.block:
+        blocks = self.blocks.chosen(net)
+        if dimension % blocks.block:
             return Int8Embedding().emit(net, ids, name)
         op = net.op
-        codes, scales = self.blocks.initializers(net, name, (entries, dimension), lambda: net.checkpoint.read(name))
+        codes, scales = blocks.initializers(net, name, (entries, dimension), lambda: net.checkpoint.read(name))
         middle = net.constant("middle.128", np.array(128, np.float32))
         rows = op.Sub(op.Cast(op.Gather(codes, ids), to=ir.DataType.FLOAT), middle)
         return op.Reshape(op.Mul(rows, op.Unsqueeze(op.Gather(scales, ids), [-1])), [0, 0, dimension])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from layers.compiler.axes.row_ranges import ROW_RANGES
 from layers.compiler.forms.weights import int8_weight
 from layers.compiler.net import Net
 from layers.compiler.plan import Product, Site
@@ -33,13 +34,5 @@ class Int8Row:
     def _quantize(self, net: Net, x: ir.Value) -> tuple[ir.Value, ir.Value]:
         """[..., in_features] -> u8 of the same shape and peaks [..., 1]; shared by readers of the same tensor."""
         if ("row", x.name) not in net.shared:
-            op = net.op
-            axis = net.constant("last_axis", np.array([-1], np.int64))
-            # Max and -Min instead of Max of Abs: no pass that writes a full copy.
-            low, high = op.ReduceMin(x, axis, keepdims=1), op.ReduceMax(x, axis, keepdims=1)
-            peak = op.Max(high, op.Neg(low), net.constant("tiny", np.array(1e-30, np.float32)))
-            step = net.constant("1/127", np.array(1 / 127, np.float32))
-            middle = net.constant("zero_point.128", np.array(128, np.uint8))
-            net.shared["row", x.name] = op.QuantizeLinear(op.Div(x, peak), step, middle)
-            net.shared["row_peak", x.name] = peak
+            net.shared["row", x.name], net.shared["row_peak", x.name] = net.operator(ROW_RANGES)(net, x)
         return net.shared["row", x.name], net.shared["row_peak", x.name]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from layers.compiler.axes.blocks import BLOCKS
 from layers.compiler.net import Net
 from layers.compiler.plan import EXACT_LINEAR, Product, Site
 
@@ -30,6 +31,10 @@ class WeightOnly:
 
     def emit(self, net: Net, x: ir.Value, site: Site) -> Product:
         """See LinearForm."""
+        return self.chosen(net).product(net, x, site)
+
+    def product(self, net: Net, x: ir.Value, site: Site) -> Product:
+        """The product, with blocks as they are here."""
         if site.in_features % self.block:
             return EXACT_LINEAR.emit(net, x, site)
         codes, scales = self.initializers(net, site.key, (site.out_features, site.in_features), site.read_weight)
@@ -47,6 +52,10 @@ class WeightOnly:
             accuracy_level=self.accuracy,
         )
         return Product(product)
+
+    def chosen(self, net: Net) -> WeightOnly:
+        """The same, with the plan's block where that is free."""
+        return replace(self, block=net.operator(BLOCKS)(self.block)) if self.bits == 8 else self
 
     def initializers(
         self, net: Net, key: str, shape: tuple[int, int], read: Callable[[], NDArray[np.float32]]
