@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,16 @@ def deployments(
         if spec.deploy.group in catalogue:
             raise CatalogueError(f"[{spec.name}.deploy] group {spec.deploy.group!r} is a model's name; choose another")
     check_distinct(grouped, stage.stack_prefix)
+    _check_domains(stage, grouped)
     return [_deployment(name, specs, catalogue_folder, output, stage, prices) for name, specs in grouped.items()]
+
+
+def _check_domains(stage: Stage, names: Iterable[str]) -> None:
+    for owner in stage.domains:
+        if owner not in names:
+            raise CatalogueError(
+                f"[{stage.name}.domains.{owner}]: no model or group of that name; the catalogue has {', '.join(names)}"
+            )
 
 
 def _deployment(
@@ -58,6 +68,9 @@ def _deployment(
             f"group {name}: [{differing[0]}.deploy] differs from [{specs[0].name}.deploy]; models of a group share a "
             "function, so their deploy tables must be the same"
         )
+    domain = stage.domains.get(name)
+    problem = domain.problem(name, specs[0].deploy) if domain else None
+    problems += [problem] if problem else []
     for spec in specs:
         try:
             members.append(admit(spec, output / spec.name, catalogue_folder))

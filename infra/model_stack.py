@@ -14,6 +14,7 @@ from infra.code import Building
 from infra.constructs.alarms import AlarmTopic, ModelAlarms
 from infra.constructs.budget import MODEL_TAG, ModelBudget
 from infra.constructs.dashboard import ModelDashboard
+from infra.constructs.domain import UrlDomain
 from infra.constructs.function import ModelFunction
 from infra.constructs.golden_check import GoldenCheck
 from infra.constructs.queue import JobQueue
@@ -113,7 +114,9 @@ class ModelStack(Stack):
         """Lead the trigger's events to its function; returns the alarms that a rollout heeds besides the function's."""
         deploy = self._deployment.members[0].spec.deploy
         if trigger == "https":
-            HttpsUrl(self, "HttpsUrl", live=function.live, deploy=deploy, stage=self._stage)
+            https = HttpsUrl(self, "HttpsUrl", live=function.live, deploy=deploy, stage=self._stage)
+            if domain := self._stage.domains.get(self._deployment.name):
+                UrlDomain(self, "Domain", url=https.url, live=function.live, domain=domain)
             self._dashboard.show_url(function)
             return [self._alarms.watch_url(function)]
         jobs = JobQueue(self, f"{trigger.title()}Jobs", function_timeout=function.timeout, stage=self._stage)

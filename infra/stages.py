@@ -1,4 +1,4 @@
-"""`stages.toml`: what differs between dev and prod, as typed and checked tables.
+"""`stages.toml`: what differs between dev and prod, as typed and checked tables. Its domains are `infra/domains.py`'s.
 
 Only environment differences stand here; what a model needs is in `models.toml`.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from infra.domains import Domain
 from layers.errors import CatalogueError
 
 RetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
@@ -39,6 +41,20 @@ class Stage(BaseModel):
     max_concurrency: Annotated[int, Field(ge=1)] | None = None
     max_instances: Annotated[int, Field(ge=1)] = 2
     tags: dict[TagText, TagText] = {}
+    domains: dict[str, Domain] = {}
+
+    @model_validator(mode="after")
+    def _has_domains_of_its_own(self) -> Self:
+        names = [domain.name for domain in self.domains.values()]
+        for model, domain in self.domains.items():
+            if names.count(domain.name) > 1:
+                raise ValueError(f"domains.{model}.name: {domain.name} is the name of two models; give each its own")
+            if self.account is not None and domain.certificate_account != self.account:
+                raise ValueError(
+                    f"domains.{model}.certificate_arn: got a certificate of account {domain.certificate_account}, "
+                    f"expected one of the stage's, {self.account}; CloudFront takes none of another"
+                )
+        return self
 
 
 def read_stage(path: Path, name: str) -> Stage:
@@ -55,8 +71,11 @@ def read_stage(path: Path, name: str) -> Stage:
     try:
         return Stage.model_validate({**table, "name": name})
     except ValidationError as error:
-        problems = "; ".join(
-            f"key '{'.'.join(str(part) for part in item['loc'])}': got {item['input']!r}, {item['msg']}"
-            for item in error.errors()
-        )
-        raise CatalogueError(f"{path}: [{name}] {problems}") from error
+        raise CatalogueError(f"{path}: [{name}] {'; '.join(map(_explain, error.errors()))}") from error
+
+
+def _explain(item: ErrorDetails) -> str:
+    """One error of pydantic; those of a whole table name their key themselves."""
+    said = item["msg"].removeprefix("Value error, ")
+    place = ".".join(str(part) for part in item["loc"])
+    return f"key '{place}': got {item['input']!r}, {said}" if place else said

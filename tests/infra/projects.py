@@ -109,6 +109,21 @@ monthly_budget_usd = 500
 max_concurrency = 100
 [prod.tags]
 team = "search"
+
+[prod.domains."plain-v1.5"]
+name = "plain.example.org"
+certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b"
+hosted_zone_id = "Z0123456789ABC"
+
+[prod.domains.everything]
+name = "everything.example.org"
+certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b"
+signed_by = "cloudfront"
+
+[prod.domains.open]
+name = "open.example.org"
+certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/0a1b"
+web_acl_arn = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/few/0a1b"
 """
 
 

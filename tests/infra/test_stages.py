@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from infra.app import compose
+from infra.domains import Domain
 from infra.naming import check_distinct, stack_name
-from infra.stages import read_stage
+from infra.stages import Stage, read_stage
 from layers.errors import CatalogueError
 from tests.infra.projects import app_of, write_project
 
 ROOT = Path(__file__).resolve().parents[2]
+KEYS = re.compile(r"`(\w+)`")
 
 
 @pytest.mark.parametrize("name", ["dev", "prod"])
@@ -25,6 +28,17 @@ def test_dev_keeps_nothing_and_prod_keeps_data_and_moves_in_steps() -> None:
     assert (dev.retain_data, prod.retain_data) == (False, True)
     assert prod.rollout == "canary-5-minutes"
     assert dev.stack_prefix != prod.stack_prefix, "both stages fit one account"
+
+
+@pytest.mark.parametrize(("table", "heading"), [(Stage, "Stages"), (Domain, "Domains")])
+def test_every_key_of_a_stage_is_documented(table: type[Stage | Domain], heading: str) -> None:
+    page = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    rows = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    documented = {
+        key for line in rows.splitlines() if line.startswith("| `") for key in KEYS.findall(line.split("|")[1])
+    }
+    # A stage's name is its table's title; a domain's is a key.
+    assert documented == set(table.model_fields) - ({"name"} if table is Stage else set())
 
 
 @pytest.mark.parametrize(
