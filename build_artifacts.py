@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +36,8 @@ def main(
 ) -> None:
     """Build, quantize and judge models; exit 0 only when every one passed its gate."""
     warnings.filterwarnings("ignore", module="transformers")
+    # Its advice to install torch, which a build does not need.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     console = Console(highlight=False, width=None if Console().is_terminal else 160)
     errors = Console(stderr=True, highlight=False)
     try:

@@ -61,6 +61,9 @@ def invoke(directory: Path, event_file: Path, results: Path, objects: Path) -> i
     event = _read_event(event_file)
     name = HANDLERS[trigger_of(event)]
     os.environ["ARTIFACT_DIR"] = str(directory)
+    # CloudWatch reads the line of metrics; on a terminal it would stand over the answer.
+    os.environ.setdefault("POWERTOOLS_METRICS_DISABLED", "true")
+    logging.getLogger("mangum").setLevel(logging.WARNING)
     if not any(os.environ.get(variable) for variable in RESULT_VARIABLES):
         os.environ["HUNDREDFOLD_RESULTS_DIR"] = str(results)
         os.environ.setdefault("HUNDREDFOLD_OBJECTS_DIR", str(objects))

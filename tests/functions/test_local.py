@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -19,10 +20,9 @@ from tests.functions.conftest import EVENTS, read_event
 ROOT = Path(__file__).parents[2]
 
 
-def local(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "functions.local", *arguments], cwd=ROOT, capture_output=True, check=False
-    )
+def local(*arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "functions.local", *arguments]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, check=False)
 
 
 def test_an_events_result_stands_alone_on_standard_output(output: Path) -> None:
@@ -32,6 +32,15 @@ def test_an_events_result_stands_alone_on_standard_output(output: Path) -> None:
     assert result["statusCode"] == 200
     assert set(json.loads(result["body"])[0][0]) == {"label", "score"}
     assert b'"ready"' in process.stderr
+
+
+@pytest.mark.parametrize(("disabled", "lines"), [(None, 0), ("false", 1)])
+def test_metrics_are_written_to_a_terminal_where_they_are_asked_for(
+    output: Path, disabled: str | None, lines: int
+) -> None:
+    asked = {} if disabled is None else {"POWERTOOLS_METRICS_DISABLED": disabled}
+    process = local("toy", "--output", str(output), "--event", str(EVENTS / "function_url.json"), **asked)
+    assert process.stderr.count(b'"_aws"') == lines
 
 
 def test_a_queue_events_results_are_files(output: Path, tmp_path: Path) -> None:
