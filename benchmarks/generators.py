@@ -47,7 +47,8 @@ def prompt_ids(length: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 def hundredfold() -> Loaded:
     """The artifacts' own loop, prefix reuse off: every call computes its whole prompt."""
-    from layers.runtime.generation.engine import GenerationEngine, Prompt
+    from layers.runtime.generation.continuation import Prompt
+    from layers.runtime.generation.engine import GenerationEngine
     from layers.runtime.generation.options import DecodingOptions
 
     engines = {

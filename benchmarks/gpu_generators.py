@@ -20,7 +20,8 @@ MODELS = ("gpt2", "t5-small")
 
 def hundredfold() -> Loaded:
     """The artifacts' own loop; every call computes its whole prompt."""
-    from layers.runtime.generation.engine import GenerationEngine, Prompt
+    from layers.runtime.generation.continuation import Prompt
+    from layers.runtime.generation.engine import GenerationEngine
     from layers.runtime.generation.options import DecodingOptions
 
     engines = {name: GenerationEngine.load(gpu_models.ARTIFACTS / name) for name in MODELS}

@@ -49,7 +49,8 @@ def measure(directory: Path, variant: str) -> dict[str, float]:
 
     from layers.runtime.alignment import Encoding
     from layers.runtime.engine import Engine
-    from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine, Prompt
+    from layers.runtime.generation.continuation import Prompt
+    from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine
     from layers.runtime.generation.options import DecodingOptions
 
     stages = {"imported": _resident()}

@@ -28,7 +28,8 @@ Loaded = tuple[Callable[[str], Any], dict[str, Any]]
 
 def hundredfold(prefix_cache_bytes: int) -> Loaded:
     """The first token after the document and another question each time; the document has been read once before."""
-    from layers.runtime.generation.engine import GenerationEngine, Prompt
+    from layers.runtime.generation.continuation import Prompt
+    from layers.runtime.generation.engine import GenerationEngine
     from layers.runtime.generation.options import DecodingOptions
 
     engine = GenerationEngine.load(ARTIFACT, threads=THREADS, prefix_cache_bytes=prefix_cache_bytes)

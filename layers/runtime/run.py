@@ -12,8 +12,9 @@ from layers.artifact import Manifest
 from layers.errors import InputError
 from layers.runtime.alignment import AlignedEncoding, Encoding
 from layers.runtime.engine import Engine, Outputs
+from layers.runtime.generation.continuation import Continuation, Prompt
 from layers.runtime.generation.detokenizer import Detokenizer
-from layers.runtime.generation.engine import Continuation, GenerationEngine, Prompt
+from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.generation.loop import TokenEvent
 from layers.runtime.generation.options import DecodingOptions, FinishReason
 from layers.runtime.generation.sampling import TopTokens

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from layers.runtime.alignment import Encoding
 from layers.runtime.engine import Engine, Outputs
-from layers.runtime.generation.engine import Continuation, GenerationEngine, Prompt
+from layers.runtime.generation.continuation import Continuation, Prompt
+from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.generation.options import DecodingOptions
 from layers.runtime.predictor import Predictor
 from layers.runtime.request import MAX_TOGETHER, Request

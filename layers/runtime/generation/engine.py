@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from layers.runtime.cpu import thread_count
 from layers.runtime.device import CARD, Device, Place
 from layers.runtime.engine import DEFAULT_BATCH_TOKENS, open_session
 from layers.runtime.generation.beams import beam_search
+from layers.runtime.generation.continuation import Continuation, Prompt
 from layers.runtime.generation.decoder import Decoder, Ids
 from layers.runtime.generation.detokenizer import Detokenizer
 from layers.runtime.generation.device_rows import DeviceDecoder, DeviceRows, rows_for
@@ -50,37 +50,6 @@ TARGET_TOKENIZER = "tokenizer.target.json"
 MAX_ROWS = 32
 # Memory on a device that is kept between requests, with what was recorded for it.
 MOST_IDLE_ROWS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What the decoder starts from, int64 [length >= 1]; for an encoder-decoder with what its encoder reads."""
-
-    tokens: Ids
-    source: Ids | None = None
-
-    def __len__(self) -> int:
-        return len(self.tokens) + (0 if self.source is None else len(self.source))
-
-
-@dataclass(slots=True)
-class Continuation:
-    """One text that was written. `tokens` hold the one that ended it; `score` is a beam's."""
-
-    text: str = ""
-    finish: FinishReason = "length"
-    events: list[TokenEvent] = field(default_factory=list)
-    score: float | None = None
-
-    @property
-    def token_count(self) -> int:
-        """Tokens generated, the one that ended the text included."""
-        return len(self.events)
-
-    def add(self, event: TokenEvent) -> None:
-        """Take up the row's next token."""
-        self.events.append(event)
-        self.finish = event.finish or self.finish
 
 
 class GenerationEngine:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from layers.errors import InputError
-from layers.runtime.generation.engine import Continuation, Prompt
+from layers.runtime.generation.continuation import Continuation, Prompt
 from layers.runtime.generation.options import DecodingOptions, FinishReason
 from layers.runtime.run import NamedToken, Run, StreamEvent, named
 from layers.runtime.tasks.decoding import SAMPLING, Count, DecodingParameters

@@ -10,8 +10,8 @@ import numpy as np
 
 from layers.errors import InputError
 from layers.generation import Generation
+from layers.runtime.generation.continuation import Prompt
 from layers.runtime.generation.decoder import Ids
-from layers.runtime.generation.engine import Prompt
 from layers.runtime.generation.options import DecodingOptions
 from layers.runtime.run import Run, StreamEvent
 from layers.runtime.tasks.decoding import DecodingParameters

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from layers.errors import InputError
-from layers.runtime.generation.engine import Continuation, Prompt
+from layers.runtime.generation.continuation import Continuation, Prompt
 from layers.runtime.generation.options import DecodingOptions
 from layers.runtime.run import Run, StreamEvent, named
 from layers.runtime.tasks.decoding import DecodingParameters, Positive

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from layers.runtime.device import CPU_PLACE, Device
+from layers.runtime.generation.continuation import Prompt
 from layers.runtime.generation.device_rows import DeviceRows, RowsSize, rows_for
-from layers.runtime.generation.engine import GenerationEngine, Prompt
+from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.generation.options import DecodingOptions
 from tests.runtime.generation.toy_decoder import ToyDecoder
 

@@ -12,7 +12,8 @@ import pytest
 from layers.artifact import Manifest
 from layers.errors import ArtifactError, InputError, ModelOutputError
 from layers.generation import GENERATION
-from layers.runtime.generation.engine import Continuation, GenerationEngine, Prompt
+from layers.runtime.generation.continuation import Continuation, Prompt
+from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.generation.options import DecodingOptions
 from layers.runtime.generation.prefix_cache import PrefixReport
 from tests.runtime.generation.toy_decoder import ToyDecoder, write_toy_decoder

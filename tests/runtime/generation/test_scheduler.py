@@ -15,8 +15,9 @@ import pytest
 
 from layers.errors import InputError, ModelOutputError
 from layers.runtime.device import CPU_PLACE
+from layers.runtime.generation.continuation import Continuation, Prompt
 from layers.runtime.generation.decoder import Ids, Logits
-from layers.runtime.generation.engine import Continuation, GenerationEngine, Prompt
+from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.generation.loop import TokenEvent
 from layers.runtime.generation.options import DecodingOptions
 from layers.runtime.generation.scheduler import Scheduler
