@@ -108,13 +108,49 @@ class Verdict(Record):
     passed: bool
 
 
+class SessionSettings(Record):
+    """What a variant runs with: at most so many `threads` (None: the processor's share), which wait awake."""
+
+    threads: int | None = None
+    spinning: bool = True
+
+    def bounded(self, threads: int) -> int:
+        """How many of the threads that an environment allows are used."""
+        return threads if self.threads is None else min(threads, self.threads)
+
+
+class Trial(Record):
+    """One alternative that was timed against what stood then: how many times as fast it was, with a 95% interval."""
+
+    axis: str
+    value: str
+    instead_of: str
+    gain: float
+    interval: tuple[float, float]
+    kept: bool
+    why: str = ""
+
+
+class Tuned(Record):
+    """What tuning found for a variant; `gain` is that of all it kept together, over the default operators.
+
+    `origin` says where it was measured: in this build, or in a decision known before it.
+    """
+
+    gain: float
+    interval: tuple[float, float]
+    origin: str
+    trials: tuple[Trial, ...] = ()
+
+
 class Variant(Record):
     """One candidate: shipped when `file` is set, otherwise reported only. An encoder-decoder has a second graph.
 
     `latency_ms` maps threads -> tokens -> median milliseconds at batch 1 (keys are strings, as in JSON);
     empty where it was not measured. `fused_nodes` counts ONNX operators in the graph. `judged` says what the gate ran:
     the graph as it is served, or what stood in for a machine the build did not have. `overflows` names layers that
-    values beyond float16's range reach, where that is why it failed.
+    values beyond float16's range reach, where that is why it failed. `operators` are those that are not the default, by
+    axis (docs/tuning.md); `session` is what it runs with.
     """
 
     name: str
@@ -132,6 +168,9 @@ class Variant(Record):
     fused_nodes: dict[str, int]
     judged: str = AS_SERVED
     overflows: tuple[str, ...] = ()
+    operators: dict[str, str] = {}
+    session: SessionSettings = SessionSettings()
+    tuned: Tuned | None = None
 
     @property
     def on_card(self) -> bool:

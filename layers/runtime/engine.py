@@ -34,6 +34,7 @@ class LoadOptions(TypedDict, total=False):
 
     variant: str | None
     threads: int | None
+    spinning: bool | None
     verify_weights: bool
     alone: bool
     encoding_cache_bytes: int
@@ -52,6 +53,7 @@ class Engine:
         session: onnxruntime.InferenceSession,
         *,
         threads: int,
+        spinning: bool = True,
         max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
         limits: TokenLimits = NO_LIMITS,
         place: Place | None = None,
@@ -62,6 +64,7 @@ class Engine:
         self.variant = variant
         self.tokenizer = tokenizer
         self.threads = threads
+        self.spinning = spinning
         self._run_graph = BucketedRuns(session, place).run if place else session.run
         self._max_batch_tokens = max_batch_tokens
         graph_inputs = {node.name: node.shape for node in session.get_inputs()}
@@ -82,6 +85,7 @@ class Engine:
         *,
         variant: str | None = None,
         threads: int | None = None,
+        spinning: bool | None = None,
         verify_weights: bool = False,
         alone: bool = True,
         encoding_cache_bytes: int = DEFAULT_CACHE_BYTES,
@@ -90,9 +94,10 @@ class Engine:
     ) -> Engine:
         """Open an artifact: the variant named, or the one chosen for the machine this runs on.
 
-        `threads` defaults to what the CPU share of this environment allows; `alone` is false when the process holds
-        other sessions, which idle threads would then take turns with. Raises ArtifactError when a
-        file is missing or altered, or nothing in the artifact is meant for this machine.
+        `threads` defaults to what the CPU share of this environment allows, and `spinning` (whether threads wait awake)
+        to what the build found; `alone` is false when the process holds other sessions, which idle threads would then
+        take turns with. Raises ArtifactError when a file is missing or altered, or nothing in the artifact is meant for
+        this machine.
         """
         manifest = Manifest.read(directory)
         chosen = manifest.variant(variant) if variant else manifest.variant_for(machine_for(manifest))
@@ -100,11 +105,15 @@ class Engine:
             raise ArtifactError(f"{manifest.name}: variant {chosen.name!r} was reported but not shipped")
         files = [chosen.file, *([chosen.weights_file] if chosen.weights_file else []), TOKENIZER]
         verify_files(manifest, directory, files, weights_by_hash=verify_weights)
-        threads = threads or thread_count()
+        # What was asked for stands; the build's choice is for what the environment leaves open.
+        threads = threads or chosen.session.bounded(thread_count())
+        spinning = chosen.session.spinning if spinning is None else spinning
         # Opening a session holds no lock of the interpreter, so the tokenizer is read meanwhile.
         with ThreadPoolExecutor(1) as beside:
             place = CARD if chosen.on_card else None
-            opening = beside.submit(open_session, directory / chosen.file, threads, alone=alone, place=place)
+            opening = beside.submit(
+                open_session, directory / chosen.file, threads, alone=alone, spinning=spinning, place=place
+            )
             longest = limits.input_limit(manifest.limits.max_tokens)
             lowercase = manifest.pooling is not None and manifest.pooling.lowercase
             tokenizer = TextTokenizer.load(directory / TOKENIZER, longest, encoding_cache_bytes, lowercase=lowercase)
@@ -115,6 +124,7 @@ class Engine:
             tokenizer,
             session,
             threads=threads,
+            spinning=spinning,
             max_batch_tokens=max_batch_tokens,
             limits=limits,
             place=place,
@@ -191,7 +201,7 @@ def _pad(batch: Sequence[Encoding], pad_id: int) -> dict[str, Array]:
 
 
 def open_session(
-    path: Path, threads: int, *, alone: bool = True, place: Place | None = None
+    path: Path, threads: int, *, alone: bool = True, spinning: bool = True, place: Place | None = None
 ) -> onnxruntime.InferenceSession:
     """Open a graph as the build left it, here or at `place`. Raises ArtifactError when onnxruntime cannot."""
     if place == CARD:
@@ -205,7 +215,9 @@ def open_session(
     options.log_severity_level = 3
     # Work is handed out in shrinking blocks, so that a thread which the host held up delays less.
     options.add_session_config_entry("session.dynamic_block_base", "4")
-    if not alone:
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    elif not alone:
         # Otherwise threads spin for a moment after a run. Between the runs of one session that pays (BERT-base at 128
         # tokens: 46 ms, and 69 with threads that stop at once); between those of several it takes their time.
         options.add_session_config_entry("session.force_spinning_stop", "1")

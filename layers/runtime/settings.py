@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     """Most memory for the loaded models of a folder of several; when absent, what the process may have less its own."""
     threads: Annotated[int, Field(ge=1)] | None = None
     """Threads of a session; when absent, what the CPU share of the environment allows."""
+    spinning: bool | None = None
+    """Whether a session's threads wait awake for a moment; when absent, what the build found, as a rule yes."""
     init_seconds: Annotated[float, Field(ge=0)] = 8.0
     """How long after the start of the process a warm inference may take in Lambda's init phase, which has 10 s."""
     verify_weights: bool = False
@@ -77,6 +79,7 @@ class Settings(BaseSettings):
         """What `Predictor.load` and `load_predictors` take of this."""
         return {
             "threads": self.threads,
+            "spinning": self.spinning,
             "verify_weights": self.verify_weights,
             "encoding_cache_bytes": self.encoding_cache_bytes,
             "max_batch_tokens": self.max_batch_tokens,

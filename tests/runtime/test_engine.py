@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layers.artifact import TOKENIZER, Manifest, record_file
+from layers.artifact import TOKENIZER, Manifest, SessionSettings, record_file
 from layers.errors import ArtifactError, ModelOutputError
 from layers.runtime.bucketed import WIDTHS, bucket
+from layers.runtime.cpu import thread_count
 from layers.runtime.device import CPU_PLACE
 from layers.runtime.engine import Engine, open_session
 from layers.runtime.tokenizer import TextTokenizer
@@ -200,3 +201,34 @@ def test_an_artifact_for_another_machine_is_refused(toy: Toy, tmp_path: Path) ->
     Manifest.read(directory).model_copy(update={"chosen": {}}).write(directory)
     with pytest.raises(ArtifactError, match="this machine is"):
         Engine.load(directory)
+
+
+def asking_for(toy: Toy, directory: Path, settings: SessionSettings) -> Path:
+    """A copy whose variant was found to run best with these settings."""
+    manifest = Manifest.read(toy.directory)
+    [variant] = manifest.variants
+    shutil.copytree(toy.directory, directory)
+    asking = variant.model_copy(update={"session": settings})
+    manifest.model_copy(update={"variants": (asking,)}).write(directory)
+    return directory
+
+
+def test_a_variant_runs_with_what_the_build_found(toy: Toy, tmp_path: Path) -> None:
+    calm = asking_for(toy, tmp_path / "calm", SessionSettings(threads=1, spinning=False))
+    found, plain = Engine.load(calm), Engine.load(toy.directory)
+    assert (found.threads, found.spinning) == (1, False)
+    assert (plain.threads, plain.spinning) == (thread_count(), True)
+
+
+def test_what_was_asked_for_comes_before_what_the_build_found(toy: Toy, tmp_path: Path) -> None:
+    calm = asking_for(toy, tmp_path / "calm", SessionSettings(threads=1, spinning=False))
+    asked = Engine.load(calm, threads=3, spinning=True)
+    assert (asked.threads, asked.spinning) == (3, True)
+
+
+def test_threads_that_may_not_wait_awake_are_told_so(toy: Toy, engine: Engine) -> None:
+    path, key = toy.directory / str(engine.variant.file), "session.intra_op.allow_spinning"
+    told = open_session(path, 2, spinning=False).get_session_options()
+    assert told.get_session_config_entry(key) == "0"
+    with pytest.raises(RuntimeError):
+        open_session(path, 2).get_session_options().get_session_config_entry(key)

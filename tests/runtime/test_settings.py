@@ -13,7 +13,7 @@ from layers.runtime.settings import Settings, read_settings
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ARTIFACT_DIR", "HUNDREDFOLD_MAX_BATCH_SIZE", "HUNDREDFOLD_VERIFY_WEIGHTS"):
+    for name in ("ARTIFACT_DIR", "HUNDREDFOLD_MAX_BATCH_SIZE", "HUNDREDFOLD_VERIFY_WEIGHTS", "HUNDREDFOLD_SPINNING"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -21,9 +21,11 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTIFACT_DIR", "/opt/model")
     monkeypatch.setenv("HUNDREDFOLD_MAX_BATCH_SIZE", "7")
     monkeypatch.setenv("HUNDREDFOLD_VERIFY_WEIGHTS", "true")
+    monkeypatch.setenv("HUNDREDFOLD_SPINNING", "false")
     settings = read_settings()
     assert (settings.artifact_dir, settings.max_batch_size) == (Path("/opt/model"), 7)
     assert settings.load_options()["verify_weights"] is True
+    assert settings.load_options()["spinning"] is False
 
 
 def test_a_missing_artifact_is_named() -> None:

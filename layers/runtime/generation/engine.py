@@ -70,6 +70,7 @@ class GenerationEngine:
         encoder_session: onnxruntime.InferenceSession | None = None,
         *,
         threads: int,
+        spinning: bool = True,
         max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
         kv_cache_bytes: int = DEFAULT_KV_CACHE_BYTES,
         prefix_cache_bytes: int = DEFAULT_PREFIX_CACHE_BYTES,
@@ -89,6 +90,7 @@ class GenerationEngine:
         self.tokenizer = tokenizer
         self.detokenizer = detokenizer
         self.threads = threads
+        self.spinning = spinning
         self._session = session
         self._max_batch_tokens = max_batch_tokens
         self._slots = SlotPool(
@@ -118,6 +120,7 @@ class GenerationEngine:
         *,
         variant: str | None = None,
         threads: int | None = None,
+        spinning: bool | None = None,
         verify_weights: bool = False,
         alone: bool = True,
         encoding_cache_bytes: int = DEFAULT_CACHE_BYTES,
@@ -142,13 +145,13 @@ class GenerationEngine:
         names = dict.fromkeys([*chosen.files, TOKENIZER, target, GENERATION])
         verify_files(manifest, directory, list(names), weights_by_hash=verify_weights)
         generation = Generation.read(directory)
-        threads = threads or thread_count()
+        threads = threads or chosen.session.bounded(thread_count())
+        spinning = chosen.session.spinning if spinning is None else spinning
+        opened = partial(open_session, threads=threads, alone=alone, spinning=spinning, place=place)
         # Opening a session holds no lock of the interpreter, so everything else is read meanwhile.
         with ThreadPoolExecutor(2) as beside:
-            opening = beside.submit(open_session, directory / chosen.file, threads, alone=alone, place=place)
-            encoder = chosen.encoder_file and beside.submit(
-                open_session, directory / chosen.encoder_file, threads, alone=alone, place=place
-            )
+            opening = beside.submit(opened, directory / chosen.file)
+            encoder = chosen.encoder_file and beside.submit(opened, directory / chosen.encoder_file)
             limit = limits.input_limit(generation.source_max_tokens or manifest.limits.max_tokens)
             tokenizer = TextTokenizer.load(directory / TOKENIZER, limit, encoding_cache_bytes)
             detokenizer = (
@@ -167,6 +170,7 @@ class GenerationEngine:
             session,
             encoder_session,
             threads=threads,
+            spinning=spinning,
             max_batch_tokens=max_batch_tokens,
             kv_cache_bytes=kv_cache_bytes,
             prefix_cache_bytes=prefix_cache_bytes,
