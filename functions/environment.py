@@ -16,10 +16,8 @@ from functions.invocation import Invocations
 from functions.loads import measure_loads
 from functions.logs import log_to_stderr
 from functions.models import LoadedModels
-from functions.results import EverySink, Result, ResultSink
 from functions.snapstart import Restoration, register
 from functions.tracing import Tracing, open_tracing
-from layers.errors import ArtifactError
 from layers.runtime.cpu import instruction_set
 from layers.runtime.group import open_predictors
 from layers.runtime.settings import Settings, read_settings
@@ -98,28 +96,3 @@ def load_environment(trigger: str) -> Environment:
     register(Restoration([renew_connections]))
     invocations = Invocations(Metrics(trigger), formatter, init_ms)
     return Environment(trigger, settings, event_settings, models, invocations, tracing)
-
-
-def open_sink(settings: EventSettings) -> ResultSink:
-    """The sinks that are configured. Raises ArtifactError when none is."""
-    from functions.aws import client
-    from functions.results_bucket import BucketSink
-    from functions.results_folder import FolderSink
-    from functions.results_queue import QueueSink
-
-    sinks: list[ResultSink] = []
-    locate: Callable[[Result], str] | None = None
-    if settings.results_bucket is not None:
-        bucket = BucketSink(client("s3"), settings.results_bucket, settings.results_prefix)
-        sinks.append(bucket)
-        locate = bucket.location
-    if settings.results_dir is not None:
-        sinks.append(FolderSink(settings.results_dir, settings.results_prefix))
-    if settings.results_queue_url is not None:
-        sinks.append(QueueSink(client("sqs"), settings.results_queue_url, locate))
-    if not sinks:
-        raise ArtifactError(
-            "no place for results: set HUNDREDFOLD_RESULTS_BUCKET or HUNDREDFOLD_RESULTS_QUEUE_URL, "
-            "or HUNDREDFOLD_RESULTS_DIR on a laptop."
-        )
-    return sinks[0] if len(sinks) == 1 else EverySink(*sinks)

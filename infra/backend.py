@@ -116,5 +116,5 @@ def backend_of(
         return
     [member] = deployment.members
     endpoint = GpuEndpoint(scope, "Endpoint", member=member, size=size.endpoint, stage=stage, alarms=alarms)
-    with zip_of("forward", beside=["aws"]) as code:
+    with zip_of("forward") as code:
         yield EndpointBackend(endpoint, code)

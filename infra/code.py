@@ -18,6 +18,7 @@ from aws_cdk import aws_lambda as lambda_
 from infra.admission import Member
 from layers.packaging.context import Architecture, write_build_context
 from layers.packaging.engine import DEFAULT_BASE_IMAGE
+from layers.packaging.imports import files_needed
 from layers.packaging.requirements import client_requirements, gpu_requirements, runtime_requirements
 from layers.packaging.wheels import fetch_wheels, python_version
 
@@ -79,19 +80,16 @@ class Image:
 
 
 @contextmanager
-def zip_of(package: str, files: Mapping[str, str] | None = None, beside: Sequence[str] = ()) -> Iterator[Zip]:
-    """`functions/PACKAGE` with further files beside its handler, and the modules of `functions` named in `beside`."""
+def zip_of(package: str, files: Mapping[str, str] | None = None) -> Iterator[Zip]:
+    """`functions/PACKAGE` with further files beside its handler, and whatever of the project its modules import."""
     with tempfile.TemporaryDirectory(prefix=f"{package}-") as name:
         root = Path(name)
-        target = root / "functions" / package
-        target.mkdir(parents=True)
-        (root / "functions" / "__init__.py").write_text("", encoding="utf-8")
-        for path in sorted((PROJECT / "functions" / package).glob("*.py")):
-            (target / path.name).write_bytes(path.read_bytes())
-        for module in beside:
-            shutil.copy(PROJECT / "functions" / f"{module}.py", root / "functions")
+        own = [path.stem for path in (PROJECT / "functions" / package).glob("*.py")]
+        for path in files_needed([f"functions.{package}", *(f"functions.{package}.{module}" for module in own)]):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes((PROJECT / path).read_bytes())
         for file, content in (files or {}).items():
-            (target / file).write_text(content, encoding="utf-8")
+            (root / "functions" / package / file).write_text(content, encoding="utf-8")
         yield Zip(root, f"functions.{package}.handler.handler")
 
 

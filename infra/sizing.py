@@ -128,7 +128,7 @@ def _reserved(deploy: DeploySpec, needed: int, stage: Stage) -> int:
 def _on_endpoint(deploy: DeploySpec, wish: _Wish, stage: Stage) -> Size:
     if deploy.group is not None:
         raise CatalogueError(f"group {deploy.group}: groups share a function, and its models need a GPU; remove group")
-    for key in ("streaming", "idempotency", "response_cache"):
+    for key in ("streaming", "response_cache"):
         if getattr(deploy, key):
             raise CatalogueError(f"deploy: {key} needs the model in the function; remove it, or the GPU")
     if wish.instance_type is None or wish.mode is None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import unquote
+
+from functions.aws import CONNECTIONS, client
 
 REQUESTS = "requests/"
 JSON = "application/json"
+# SageMaker hands on none of an answer's headers; layers/serving/invocations.py tells them where it is asked to.
+TELL = "tell=headers"
+# Of an InferenceId (API: InvokeEndpointAsync), and characters that need no thought.
+INFERENCE_ID = re.compile(r"[A-Za-z0-9._:@=+-]{1,64}")
 # What SageMaker says of itself, in our statuses; the container's own status comes as it is (API: InvokeEndpoint).
 STATUSES = {
     "ValidationError": 400,
@@ -28,36 +35,49 @@ STATUSES = {
 class Question:
     """A request for the endpoint. `route` is the application's path; `id` names an answer that comes later.
 
-    Without a route the endpoint tells it by the body and by `said`, the caller's own attributes.
+    Without a route the endpoint tells it by the body and by `said`, the caller's own attributes. `use_cache` is the
+    header `x-use-cache` as the caller sent it.
     """
 
     body: bytes
     route: str | None
+    method: str = "POST"
     content_type: str = JSON
     accept: str = JSON
     id: str | None = None
     said: str = ""
+    use_cache: str | None = None
 
     @property
     def attributes(self) -> str:
         """The one header that SageMaker hands on to the container."""
-        return self.said if self.route is None else f"route={self.route}"
+        if self.route is None:
+            return self.said
+        method = [] if self.method == "POST" else [f"method={self.method}"]
+        cache = [] if self.use_cache is None else [f"x-use-cache={self.use_cache}"]
+        return ";".join([*method, f"route={self.route}", *cache])
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The application's answer, or why there is none. 202: it will be at the body's `output_location`."""
+    """The application's answer, or why there is none. 202: it will be at the body's `output_location`.
+
+    `headers` are the application's, by their names in lower case. `is_models` is false where SageMaker answered in the
+    model's place.
+    """
 
     status: int
     body: bytes
     content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_models: bool = True
 
 
 class Endpoint(Protocol):
     """Where questions go."""
 
     def ask(self, question: Question) -> Answer:
-        """Never raises for what AWS answers: that becomes a status."""
+        """Never raises for what AWS answers, or when it does not: that becomes a status."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +88,27 @@ class RealtimeEndpoint:
     name: str
 
     def ask(self, question: Question) -> Answer:
-        """The container's own answer, errors included."""
+        """The container's own answer, errors included; errors come without headers."""
+        sent = question.attributes
         try:
             answer = self.runtime.invoke_endpoint(
                 EndpointName=self.name,
                 Body=question.body,
                 ContentType=question.content_type,
                 Accept=question.accept,
-                CustomAttributes=question.attributes,
+                CustomAttributes=sent if "tell=" in sent else ";".join(filter(None, [sent, TELL])),
             )
+            body = answer["Body"].read()
         except Exception as error:
             return refused(error)
-        return Answer(200, answer["Body"].read(), answer.get("ContentType") or JSON)
+        headers = headers_told(answer.get("CustomAttributes") or "", sent)
+        return Answer(200, body, answer.get("ContentType") or JSON, headers)
+
+
+def headers_told(returned: str, sent: str) -> dict[str, str]:
+    """The answer's headers, which stand behind the attributes that were sent."""
+    pairs = (pair.partition("=") for pair in returned.removeprefix(sent).split(";"))
+    return {name: unquote(value) for name, equals, value in pairs if equals and f"{name}={value}" != TELL}
 
 
 @dataclass(frozen=True)
@@ -93,7 +122,7 @@ class AsynchronousEndpoint:
 
     def ask(self, question: Question) -> Answer:
         """202 with the place of the answer, and of the failure if it becomes one."""
-        inference_id = question.id or uuid.uuid4().hex
+        inference_id = inference_id_of(question.id)
         key = f"{REQUESTS}{uuid.uuid4().hex}"
         try:
             self.s3.put_object(Bucket=self.bucket, Key=key, Body=question.body, ContentType=question.content_type)
@@ -115,8 +144,22 @@ class AsynchronousEndpoint:
         return Answer(202, json.dumps(place).encode())
 
 
+def inference_id_of(name: str | None) -> str:
+    """A record's id where SageMaker takes it as one, else its sha256; a new one where there is none."""
+    if name is None:
+        return uuid.uuid4().hex
+    return name if INFERENCE_ID.fullmatch(name) else hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def refused(error: Exception) -> Answer:
     """A client's error as an answer: the container's own where it gave one. Raises what is no such error."""
+    from botocore.exceptions import ConnectionError as NoConnectionError
+    from botocore.exceptions import HTTPClientError, ReadTimeoutError
+
+    if isinstance(error, ReadTimeoutError):
+        return failure(504, "the endpoint did not answer in time. Ask for less at once.", "timeout", is_models=False)
+    if isinstance(error, HTTPClientError | NoConnectionError):
+        return failure(503, "the endpoint could not be reached. Try again later.", "endpoint", is_models=False)
     response = getattr(error, "response", None)
     if not isinstance(response, Mapping):
         raise error
@@ -127,25 +170,26 @@ def refused(error: Exception) -> Answer:
         try:
             json.loads(message)
         except ValueError:
-            return failure(status, "the endpoint failed. The cause is in its log.", "endpoint")
+            return failure(status, "the endpoint failed. The cause is in its log.", "endpoint", is_models=False)
         return Answer(status, message.encode())
-    return failure(STATUSES.get(code, 502), f"the endpoint could not be asked: {code}.", "endpoint")
+    status = STATUSES.get(code, 502)
+    return failure(status, f"the endpoint could not be asked: {code}.", "endpoint", is_models=False)
 
 
-def failure(status: int, error: str, error_type: str) -> Answer:
+def failure(status: int, error: str, error_type: str, *, is_models: bool = True) -> Answer:
     """An error in the application's words."""
-    return Answer(status, json.dumps({"error": error, "error_type": error_type}).encode())
+    body = json.dumps({"error": error, "error_type": error_type}).encode()
+    return Answer(status, body, is_models=is_models)
 
 
-@cache
-def endpoint() -> Endpoint:
-    """The stack's endpoint, from the environment; clients are made once a process."""
+def open_endpoint(name: str, exchange_bucket: str | None, wait_seconds: float) -> Endpoint:
+    """The stack's endpoint; asynchronous where it exchanges requests and answers by a bucket."""
     import boto3
     from botocore.config import Config
 
-    # Callers try again; SageMaker gives a container 60 s.
-    runtime = boto3.client("sagemaker-runtime", config=Config(read_timeout=65, retries={"total_max_attempts": 1}))
-    name = os.environ["FORWARD_ENDPOINT"]
-    if os.environ["FORWARD_MODE"] == "realtime":
+    # Who asks knows better whether and when to ask again.
+    config = Config(read_timeout=wait_seconds, retries={"total_max_attempts": 1}, max_pool_connections=CONNECTIONS)
+    runtime = boto3.client("sagemaker-runtime", config=config)
+    if exchange_bucket is None:
         return RealtimeEndpoint(runtime, name)
-    return AsynchronousEndpoint(runtime, boto3.client("s3"), name, os.environ["FORWARD_EXCHANGE_BUCKET"])
+    return AsynchronousEndpoint(runtime, client("s3"), name, exchange_bucket)

@@ -8,15 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 from functions.aws import client
-from functions.environment import load_environment, open_sink
+from functions.environment import load_environment
 from functions.idempotency import NoClaims, TableClaims
 from functions.queue.batch import QueueFunction
+from functions.sinks import open_sink
 
 environment = load_environment("queue")
 _settings = environment.event_settings
 function = QueueFunction(
     environment.models,
-    open_sink(_settings),
+    open_sink(_settings.results_bucket, _settings.results_prefix, _settings.results_queue_url, _settings.results_dir),
     TableClaims(_settings.idempotency_table, _settings.idempotency_seconds, client("dynamodb"))
     if _settings.idempotency_table
     else NoClaims(),

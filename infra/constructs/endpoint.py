@@ -78,10 +78,11 @@ class GpuEndpoint(Construct):
         """What the forwarding functions need to know."""
         found = {
             "FORWARD_ENDPOINT": self.endpoint.attr_endpoint_name,
-            "FORWARD_MODE": self._size.mode,
             "FORWARD_MODEL": self._member.spec.name,
             "FORWARD_TASK": self._member.manifest.task,
             "FORWARD_DIGEST": self._member.manifest.digest,
+            "FORWARD_VARIANT": self._member.manifest.variant_for("cuda").name,
+            "FORWARD_COLUMN": self._member.spec.bucket.column,
         }
         if self._exchange:
             found["FORWARD_EXCHANGE_BUCKET"] = self._exchange.bucket.bucket_name

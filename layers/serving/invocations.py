@@ -6,9 +6,11 @@ The request goes on to that route as it came, so answers and errors are those th
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +23,10 @@ from layers.wording import shown
 PATH = "/invocations"
 # The one header of a caller that SageMaker hands on (API reference, InvokeEndpoint).
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+# Visible ASCII, either way (the same page).
+MOST_CHARACTERS = 1024
+# What SageMaker gives as the content type, or what is the connection's business.
+NOT_TOLD = ("content-type", "content-length")
 
 CHATS, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 OPENAI = {"messages": CHATS, "prompt": COMPLETIONS, "input": EMBEDDINGS}
@@ -28,13 +34,31 @@ OPENAI = {"messages": CHATS, "prompt": COMPLETIONS, "input": EMBEDDINGS}
 TEI = {"raw_scores": "/predict", "normalize": "/embed"}
 
 
+# Pairs in the header that are read here, and the fields below that they fill.
+PAIRS = {
+    "model": "model",
+    "task": "task",
+    "route": "route",
+    "method": "method",
+    "tell": "tell",
+    "x-use-cache": "use_cache",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What the header asks for: `model=NAME,task=TASK,route=/PATH`, each or none. Others are somebody else's."""
+    """What the header asks for: `model=NAME,task=TASK,route=/PATH,...`, each or none. Others are somebody else's.
+
+    `method` is that of the route, POST without it. `tell` is `headers` where the answer's headers are wanted beside
+    these pairs. `use_cache` is the header `x-use-cache`. SageMaker hands on none of the three by itself.
+    """
 
     model: str | None = None
     task: str | None = None
     route: str | None = None
+    method: str | None = None
+    tell: str | None = None
+    use_cache: str | None = None
 
     @classmethod
     def read(cls, header: str) -> Attributes:
@@ -42,14 +66,18 @@ class Attributes:
         found: dict[str, str] = {}
         for pair in header.replace(";", ",").split(","):
             name, equals, value = (part.strip() for part in pair.partition("="))
-            if not equals or name not in ("model", "task", "route"):
+            if not equals or name not in PAIRS:
                 continue
-            if not value or name in found:
+            if not value or PAIRS[name] in found:
                 raise InputError(f"header {ATTRIBUTES}: got {shown(header)}, expected one value for {name}.")
-            found[name] = value
+            found[PAIRS[name]] = value
         attributes = cls(**found)
         if attributes.route and (attributes.model or attributes.task):
             raise InputError(f"header {ATTRIBUTES}: got route beside model or task, expected one or the other.")
+        if attributes.method and not (attributes.route and re.fullmatch("[A-Z]+", attributes.method)):
+            raise InputError(f"header {ATTRIBUTES}: got {shown(header)}, expected method=GET or its like beside route.")
+        if attributes.tell not in (None, "headers"):
+            raise InputError(f"header {ATTRIBUTES}: got tell={attributes.tell}, expected tell=headers.")
         return attributes
 
 
@@ -111,15 +139,27 @@ class Invocations:
             return
         request = Request(scope, receive)
         header = request.headers.get(ATTRIBUTES)
-        returning = send if header is None else _with_header(send, header)
+        returning = send if header is None else _with_header(send, header, tells=False)
         try:
             body = await read_bytes(request, self._max_body_bytes)
-            route = route_of(_parsed(body), Attributes.read(header or ""), self._models)
+            attributes = Attributes.read(header or "")
+            route = route_of(_parsed(body), attributes, self._models)
         except InputError as error:
             await failure(error.status, str(error), error.error_type)(scope, receive, returning)
             return
-        moved = {**scope, "path": route, "raw_path": route.encode()}
-        await self._application(moved, _replayed(body, receive), returning)
+        if header is not None and attributes.tell:
+            returning = _with_header(send, header, tells=True)
+        await self._application(_moved(scope, route, attributes), _replayed(body, receive), returning)
+
+
+def _moved(scope: Scope, route: str, attributes: Attributes) -> Scope:
+    """The request as it would have come to the route itself."""
+    headers = list(scope["headers"])
+    if attributes.use_cache:
+        headers = [pair for pair in headers if pair[0] != b"x-use-cache"]
+        headers.append((b"x-use-cache", attributes.use_cache.encode("latin-1")))
+    method = attributes.method or "POST"
+    return {**scope, "method": method, "path": route, "raw_path": route.encode(), "headers": headers}
 
 
 def _parsed(body: bytes) -> Any:
@@ -140,11 +180,25 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _with_header(send: Send, value: str) -> Send:
+def _with_header(send: Send, value: str, *, tells: bool) -> Send:
+    """Answers have the header too; with the headers of the answer behind it where it `tells`."""
+
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [*message.get("headers", ()), (ATTRIBUTES.encode(), value.encode("latin-1"))]
-            message = {**message, "headers": headers}
+            own = list(message.get("headers", ()))
+            told = _told(value, own) if tells else value
+            message = {**message, "headers": [*own, (ATTRIBUTES.encode(), told.encode("latin-1"))]}
         await send(message)
 
     return sent
+
+
+def _told(value: str, headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """`;NAME=VALUE` for each header, percent-encoded, as far as there is room."""
+    for name, content in headers:
+        # What parts pairs, and what is not visible ASCII, is encoded.
+        encoded = quote(content, safe="!\"#$&'()*+-./:<=>?@[]^_`{|}~")
+        pair = f";{name.decode('latin-1').lower()}={encoded}"
+        if name.decode("latin-1").lower() not in NOT_TOLD and len(value) + len(pair) <= MOST_CHARACTERS:
+            value += pair
+    return value

@@ -1,21 +1,29 @@
-"""Functions before an endpoint: the request goes there as it came, and what comes back keeps its status."""
+"""Functions before an endpoint, by themselves: what they ask, what they make of answers, and what never reaches it."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
+from functions.asking import Answered, Asked, Outcome
 from functions.check.questions import check, http_event
-from functions.forward import bucket, https, queue
-from functions.forward.endpoint import AsynchronousEndpoint, Question, RealtimeEndpoint
-from functions.forward.results import Results
+from functions.forward.endpoint import AsynchronousEndpoint, Endpoint, Question, RealtimeEndpoint
+from functions.forward.models import WAITS_SECONDS, EndpointError, EndpointModels
+from functions.forward.settings import ForwardSettings
+from functions.forward.url_events import UrlFunction
+from functions.https.answers import LAMBDA_ANSWER_BYTES
+from layers.errors import InputError
+from layers.runtime.request import Request
 
-INFO = {"FORWARD_MODEL": "m", "FORWARD_TASK": "t", "FORWARD_DIGEST": "d", "FORWARD_MODE": "realtime"}
+SETTINGS = ForwardSettings("e", "m", "t", "d", "v", "text")
 OUTPUTS = [[{"label": "a", "score": 0.5}]]
+TOOK = "x-compute-tokens=14;x-truncated-tokens=2;x-compute-time=9.5;x-inference-time=5.0;x-tokenization-time=4.0"
 
 
 class ClientError(Exception):
@@ -26,19 +34,29 @@ class ClientError(Exception):
         self.response = {"Error": {"Code": code}, **more}
 
 
-class Runtime:
-    """SageMaker's runtime; answers with `content`, or raises it."""
+def of_the_model(status: int, content: str) -> ClientError:
+    return ClientError("ModelError", OriginalStatusCode=status, OriginalMessage=content)
 
-    def __init__(self, content: Any = OUTPUTS) -> None:
-        self.content = content
+
+BUSY = ClientError("ThrottlingException")
+
+
+class Runtime:
+    """SageMaker's runtime; gives or raises each of `answers` in turn, and the last of them from then on."""
+
+    def __init__(self, *answers: Any, told: str = "") -> None:
+        self.answers = list(answers or [OUTPUTS])
+        self.told = told
         self.calls: list[dict[str, Any]] = []
 
     def invoke_endpoint(self, **call: Any) -> dict[str, Any]:
         self.calls.append(call)
-        if isinstance(self.content, Exception):
-            raise self.content
-        body = self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
-        return {"Body": io.BytesIO(body), "ContentType": "application/json"}
+        content = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(content, Exception):
+            raise content
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        returned = {"CustomAttributes": f"{call['CustomAttributes']};{self.told}"} if self.told else {}
+        return {"Body": io.BytesIO(body), "ContentType": "application/json", **returned}
 
     def invoke_endpoint_async(self, **call: Any) -> dict[str, Any]:
         self.calls.append(call)
@@ -48,107 +66,140 @@ class Runtime:
 class Bucket:
     """S3, as a dictionary."""
 
-    def __init__(self, **objects: bytes) -> None:
-        self.objects = dict(objects)
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
 
-    def put_object(self, *, Key: str, Body: bytes, IfNoneMatch: str = "", **_: Any) -> None:  # noqa: N803
-        if IfNoneMatch and Key in self.objects:
-            raise ClientError("PreconditionFailed")
+    def put_object(self, *, Key: str, Body: bytes, **_: Any) -> None:  # noqa: N803
         self.objects[Key] = Body
 
-    def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803
-        return {"ContentLength": len(self.objects[Key]), "Body": io.BytesIO(self.objects[Key])}
+
+def asynchronous(runtime: Runtime, s3: Bucket | None = None) -> AsynchronousEndpoint:
+    return AsynchronousEndpoint(runtime, s3 or Bucket(), "e", "exchange")
+
+
+# The URL
+
+
+def answer(runtime: Runtime, event: dict[str, Any], settings: ForwardSettings = SETTINGS) -> dict[str, Any]:
+    return UrlFunction(RealtimeEndpoint(runtime, "e"), settings).answer(event)
 
 
 def post(runtime: Runtime, path: str = "/models/m", body: Any = None) -> dict[str, Any]:
-    return https.forward(http_event("POST", path, body or {"inputs": "x"}), RealtimeEndpoint(runtime, "e"), INFO)
+    return answer(runtime, http_event("POST", path, body or {"inputs": "x"}))
 
 
-def test_a_request_goes_to_its_route_and_the_answer_comes_back() -> None:
-    runtime = Runtime()
-    answer = post(runtime, "/v1/embeddings", {"input": "x"})
-    assert (answer["statusCode"], json.loads(answer["body"])) == (200, OUTPUTS)
+def test_a_request_goes_to_its_route_and_the_answer_comes_back_with_its_headers() -> None:
+    runtime = Runtime(told="x-compute-tokens=14;x-note=a%3Bb%2C c")
+    given = post(runtime, "/v1/embeddings", {"input": "x"})
+    assert (given["statusCode"], json.loads(given["body"])) == (200, OUTPUTS)
+    assert given["headers"] == {"content-type": "application/json", "x-compute-tokens": "14", "x-note": "a;b, c"}
     [call] = runtime.calls
-    assert (call["EndpointName"], call["CustomAttributes"]) == ("e", "route=/v1/embeddings")
+    assert (call["EndpointName"], call["CustomAttributes"]) == ("e", "route=/v1/embeddings;tell=headers")
     assert json.loads(call["Body"]) == {"input": "x"}
 
 
-@pytest.mark.parametrize("said", ["", "model=m,task=rerank"])
-def test_sagemakers_own_route_is_the_endpoints_to_read(said: str) -> None:
+def test_other_methods_go_along_and_a_body_is_never_empty() -> None:
     runtime = Runtime()
+    event = http_event("GET", "/prod/info")
+    event["headers"] |= {"accept": "text/html", "X-Use-Cache": "false"}
+    event["requestContext"]["stage"] = "prod"
+    answer(runtime, event)
+    [call] = runtime.calls
+    assert call["CustomAttributes"] == "method=GET;route=/info;x-use-cache=false;tell=headers"
+    assert (call["Accept"], call["Body"]) == ("text/html", b"{}")
+
+
+@pytest.mark.parametrize(("said", "sent"), [("", "tell=headers"), ("a,task=rerank", "a,task=rerank;tell=headers")])
+def test_sagemakers_own_route_is_the_endpoints_to_read(said: str, sent: str) -> None:
+    runtime = Runtime(told="x-compute-tokens=14")
     event = http_event("POST", "/invocations", {"input": "x"})
     event["headers"] |= {"X-Amzn-SageMaker-Custom-Attributes": said} if said else {}
-    https.forward(event, RealtimeEndpoint(runtime, "e"), INFO)
-    assert runtime.calls[0]["CustomAttributes"] == said
+    assert answer(runtime, event)["headers"]["x-compute-tokens"] == "14"
+    assert runtime.calls[0]["CustomAttributes"] == sent
 
 
 def test_a_body_in_base64_is_sent_as_its_bytes_and_bytes_come_back_so() -> None:
     runtime = Runtime(b"\xff\x00")
-    event = http_event("POST", "/") | {"body": base64.b64encode(b"\x81").decode(), "isBase64Encoded": True}
-    answer = https.forward(event, RealtimeEndpoint(runtime, "e"), INFO)
+    given = answer(runtime, http_event("POST", "/") | {"body": "gQ==", "isBase64Encoded": True})
     assert runtime.calls[0]["Body"] == b"\x81"
-    assert (answer["isBase64Encoded"], base64.b64decode(answer["body"])) == (True, b"\xff\x00")
+    assert (given["isBase64Encoded"], base64.b64decode(given["body"])) == (True, b"\xff\x00")
 
 
 def test_the_containers_own_refusal_keeps_status_and_words() -> None:
     said = json.dumps({"error": "no inputs", "error_type": "validation"})
-    answer = post(Runtime(ClientError("ModelError", OriginalStatusCode=422, OriginalMessage=said)))
-    assert (answer["statusCode"], answer["body"]) == (422, said)
+    given = post(Runtime(of_the_model(422, said)))
+    assert (given["statusCode"], given["body"]) == (422, said)
 
 
 @pytest.mark.parametrize(
-    ("code", "status"),
-    [("ThrottlingException", 429), ("ServiceUnavailable", 503), ("ValidationError", 400), ("AccessDenied", 502)],
+    ("error", "status"),
+    [
+        (BUSY, 429),
+        (ClientError("ServiceUnavailable"), 503),
+        (ClientError("ValidationError"), 400),
+        (ClientError("AccessDenied"), 502),
+        (ReadTimeoutError(endpoint_url="e"), 504),
+        (EndpointConnectionError(endpoint_url="e"), 503),
+    ],
 )
-def test_what_sagemaker_says_becomes_a_status(code: str, status: int) -> None:
-    answer = post(Runtime(ClientError(code)))
-    assert answer["statusCode"] == status
-    assert ("retry-after" in answer["headers"]) is (status in (429, 503))
+def test_what_aws_says_or_does_not_say_becomes_a_status(error: Exception, status: int) -> None:
+    given = post(Runtime(error))
+    assert given["statusCode"] == status
+    assert ("retry-after" in given["headers"]) is (status in (429, 503))
+
+
+def test_another_exception_is_not_hidden() -> None:
+    with pytest.raises(KeyError):
+        RealtimeEndpoint(Runtime(KeyError("x")), "e").ask(Question(b"", "/"))
 
 
 def test_insides_of_a_container_are_not_shown() -> None:
-    answer = post(Runtime(ClientError("ModelError", OriginalStatusCode=500, OriginalMessage="Traceback: secret")))
-    assert answer["statusCode"] == 500
-    assert "secret" not in answer["body"]
+    given = post(Runtime(of_the_model(500, "Traceback: secret")))
+    assert given["statusCode"] == 500
+    assert "secret" not in given["body"]
+
+
+def test_what_neither_the_endpoint_nor_lambda_carries_is_a_413_that_says_what_to_do() -> None:
+    runtime = Runtime("x" * LAMBDA_ANSWER_BYTES)
+    large = post(runtime, body={"inputs": "x" * SETTINGS.max_body_bytes})
+    assert not runtime.calls
+    assert (large["statusCode"], json.loads(large["body"])["error_type"]) == (413, "too_large")
+    assert "got 2000014 bytes, expected at most 2000000. Send it in parts" in large["body"]
+    settings = replace(SETTINGS, max_body_bytes=10**7)
+    assert answer(runtime, http_event("POST", "/", {"inputs": "x" * 6_000_000}), settings)["statusCode"] == 413
+    answered = post(runtime)
+    assert (answered["statusCode"], json.loads(answered["body"])["error_type"]) == (413, "answer_too_large")
 
 
 @pytest.mark.parametrize(
     ("event", "status"),
     [
-        (http_event("PUT", "/"), 405),
-        (http_event("GET", "/models/other/info"), 404),
+        (http_event("GET", "/invocations"), 405),
         (http_event("POST", "/a,model=b", {}), 404),
+        (http_event("POST", "/a b", {}), 404),
+        (http_event("POST", "/" + "a" * 1000, {}), 404),
         (http_event("POST", "/") | {"body": "%", "isBase64Encoded": True}, 400),
+        (http_event("POST", "/", {}) | {"headers": {"x-use-cache": "a;model=b"}}, 422),
     ],
 )
 def test_what_is_no_request_for_the_endpoint_does_not_reach_it(event: dict[str, Any], status: int) -> None:
     runtime = Runtime()
-    assert https.forward(event, RealtimeEndpoint(runtime, "e"), INFO)["statusCode"] == status
+    given = answer(runtime, event)
+    assert given["statusCode"] == status
+    assert json.loads(given["body"]).keys() == {"error", "error_type"}
     assert not runtime.calls
-
-
-def asynchronous(runtime: Runtime, s3: Bucket) -> AsynchronousEndpoint:
-    return AsynchronousEndpoint(runtime, s3, "e", "exchange")
-
-
-def test_an_asynchronous_request_lies_in_s3_and_says_where_the_answer_will_be() -> None:
-    runtime, s3 = Runtime(), Bucket()
-    answer = https.forward(http_event("POST", "/", {"inputs": "x"}), asynchronous(runtime, s3), INFO)
-    assert answer["statusCode"] == 202
-    assert json.loads(answer["body"])["output_location"] == "s3://exchange/answers/1"
-    [(key, body)] = s3.objects.items()
-    assert (key.startswith("requests/"), json.loads(body)) == (True, {"inputs": "x"})
-    assert runtime.calls[0]["InputLocation"] == f"s3://exchange/{key}"
 
 
 @pytest.mark.parametrize("later", [False, True])
 def test_the_golden_check_takes_these_answers(later: bool) -> None:
     """What is asked before traffic moves is asked through these functions."""
-    target = asynchronous(Runtime(), Bucket()) if later else RealtimeEndpoint(Runtime(), "e")
+    now = RealtimeEndpoint(Runtime({"digest": "d"}, OUTPUTS), "e")
+    target: Endpoint = asynchronous(Runtime()) if later else now
+    function = UrlFunction(target, replace(SETTINGS, exchange_bucket="exchange" if later else None))
 
     class Clients:
         def invoke(self, _arn: str, event: dict[str, Any]) -> dict[str, Any]:
-            return https.forward(event, target, INFO)
+            return function.answer(event)
 
         def read_object(self, bucket: str, key: str) -> bytes:
             assert (bucket, key) == ("exchange", "answers/1")
@@ -158,69 +209,87 @@ def test_the_golden_check_takes_these_answers(later: bool) -> None:
     assert check(Clients(), "arn", {"m": "d"}, goldens, remaining_seconds=lambda: 60) == 1
 
 
-def deliver(target: Any, *bodies: str) -> tuple[Bucket, list[str]]:
-    s3 = Bucket()
-    event = {"Records": [{"messageId": f"n{number}", "body": body} for number, body in enumerate(bodies)]}
-    failed = queue.forward(event, target, Results(s3, "data", "results/"), "m")["batchItemFailures"]
-    return s3, [each["itemIdentifier"] for each in failed]
+# The model, as the queue and bucket functions ask it
 
 
-def test_records_are_answered_and_the_wrong_one_alone_goes_back() -> None:
-    runtime = Runtime()
-    good = {"id": "7", "inputs": "x", "parameters": {"top_k": 1}, "task": "rerank"}
-    s3, failed = deliver(RealtimeEndpoint(runtime, "e"), json.dumps(good), "no json")
-    assert failed == ["n1"]
-    assert json.loads(s3.objects["results/m/7.json"]) == {"id": "7", "model": "m", "outputs": OUTPUTS}
-    assert json.loads(s3.objects["results/m/n1.json"])["status"] == 400
-    [call] = runtime.calls
-    assert call["CustomAttributes"] == "route=/models/m/pipeline/rerank"
-    assert json.loads(call["Body"]) == {"inputs": "x", "parameters": {"top_k": 1}}
+def ask(*requests: Request, target: Endpoint, slept: list[float] | None = None, name: str = "7") -> list[Outcome]:
+    models = EndpointModels(target, "m", "t", sleep=[].append if slept is None else slept.append)
+    return models.answer([Asked("m", request, name) for request in requests])
 
 
-def test_an_error_never_replaces_an_answer() -> None:
-    s3 = Bucket(**{"results/m/n0.json": b"the answer"})
-    event = {"Records": [{"messageId": "n0", "body": "no json"}]}
-    failed = queue.forward(event, RealtimeEndpoint(Runtime(), "e"), Results(s3, "data", "results/"), "m")
-    assert failed == {"batchItemFailures": [{"itemIdentifier": "n0"}]}
-    assert s3.objects == {"results/m/n0.json": b"the answer"}
+def test_a_record_is_asked_by_its_task_and_says_what_it_took() -> None:
+    runtime = Runtime(told=TOOK)
+    asked = [Request("x", {"top_k": 1}), Request("❤ \ud800", task="rerank")]
+    outcomes = ask(*asked, target=RealtimeEndpoint(runtime, "e"))
+    assert outcomes == 2 * [Answered({"outputs": OUTPUTS}, 14, 2, 0, 4.0, 5.0, 0.5)]
+    calls = {call["CustomAttributes"]: json.loads(call["Body"]) for call in runtime.calls}
+    assert calls == {
+        "route=/models/m/pipeline/t;tell=headers": {"inputs": "x", "parameters": {"top_k": 1}},
+        "route=/models/m/pipeline/rerank;tell=headers": {"inputs": "❤ \ud800"},
+    }
 
 
-def test_a_record_that_the_endpoint_has_no_room_for_leaves_no_result() -> None:
-    s3, failed = deliver(RealtimeEndpoint(Runtime(ClientError("ThrottlingException")), "e"), '{"inputs": "x"}')
-    assert (s3.objects, failed) == ({}, ["n0"])
-
-
-def test_an_asynchronous_record_is_known_by_its_id() -> None:
-    runtime = Runtime()
-    s3, failed = deliver(asynchronous(runtime, Bucket()), '{"id": "7", "inputs": "x"}')
-    assert (runtime.calls[0]["InferenceId"], failed) == ("7", [])
-    assert json.loads(s3.objects["results/m/7.json"])["output_location"] == "s3://exchange/answers/1"
-
-
-def notify(target: Any, s3: Bucket, key: str) -> list[Any]:
-    notice = {"Records": [{"s3": {"bucket": {"name": "data"}, "object": {"key": key}}}]}
-    event = {"Records": [{"messageId": "n", "body": json.dumps(notice)}]}
-    failed: list[Any] = bucket.forward(event, target, Results(s3, "data", "results/"), "m")["batchItemFailures"]
-    return failed
-
-
-def test_each_line_of_an_object_has_its_line_of_results() -> None:
-    s3 = Bucket(**{"input/a b.jsonl": b'"one"\n\n{"id": "x", "inputs": "two"}\n{"nothing": 1}\n'})
-    assert notify(RealtimeEndpoint(Runtime(), "e"), s3, "input/a+b.jsonl") == []
-    lines = [json.loads(line) for line in s3.objects["results/input/a b.jsonl.jsonl"].splitlines()]
-    assert lines[:2] == [{"line": 1, "outputs": OUTPUTS}, {"line": 3, "id": "x", "outputs": OUTPUTS}]
-    assert (lines[2]["line"], lines[2]["status"]) == (4, 422)
+def test_an_answer_that_says_nothing_of_itself_is_an_answer() -> None:
+    assert ask(Request("x"), target=RealtimeEndpoint(Runtime(), "e")) == [Answered({"outputs": OUTPUTS})]
 
 
 @pytest.mark.parametrize(
-    ("key", "runtime"), [("input/a.png", Runtime()), ("input/a.txt", Runtime(ClientError("ServiceUnavailable")))]
+    ("request_", "status"), [(Request("x", task="a/b"), 404), (Request("x", {"stream": True}), 422)]
 )
-def test_an_object_that_cannot_be_answered_now_goes_back_without_results(key: str, runtime: Runtime) -> None:
-    s3 = Bucket(**{key: b"text"})
-    assert notify(RealtimeEndpoint(runtime, "e"), s3, key) == [{"itemIdentifier": "n"}]
-    assert s3.objects.keys() == {key}
+def test_a_record_that_cannot_be_asked_is_refused(request_: Request, status: int) -> None:
+    runtime = Runtime()
+    [outcome] = ask(request_, target=RealtimeEndpoint(runtime, "e"))
+    assert isinstance(outcome, InputError)
+    assert (outcome.status, runtime.calls) == (status, [])
 
 
-def test_another_exception_is_not_hidden() -> None:
-    with pytest.raises(KeyError):
-        RealtimeEndpoint(Runtime(KeyError("x")), "e").ask(Question(b"", "/"))
+@pytest.mark.parametrize(
+    "error",
+    [
+        BUSY,
+        ClientError("ValidationError"),
+        ClientError("AccessDenied"),
+        ReadTimeoutError(endpoint_url="e"),
+        KeyError("a fault of ours"),
+        of_the_model(429, '{"error": "too many requests", "error_type": "overloaded"}'),
+        of_the_model(503, '{"error": "starting", "error_type": "starting"}'),
+        of_the_model(500, "the process has died"),
+    ],
+)
+def test_what_is_no_records_fault_is_tried_again_and_then_later(error: Exception) -> None:
+    slept: list[float] = []
+    assert ask(Request("x"), target=RealtimeEndpoint(Runtime(error, OUTPUTS), "e"), slept=slept) == [
+        Answered({"outputs": OUTPUTS})
+    ]
+    assert slept == [WAITS_SECONDS[0]]
+    [outcome] = ask(Request("x"), target=RealtimeEndpoint(Runtime(error), "e"))
+    assert isinstance(outcome, InputError)
+    assert outcome.status == 429
+
+
+def test_a_models_refusal_is_final_and_its_failure_is_this_requests_alone() -> None:
+    said = [(422, "validation"), (500, "internal")]
+    runtime = Runtime(*(of_the_model(status, json.dumps({"error": "no", "error_type": kind})) for status, kind in said))
+    [refused] = ask(Request("x"), target=RealtimeEndpoint(runtime, "e"))
+    [failed] = ask(Request("x"), target=RealtimeEndpoint(runtime, "e"))
+    assert isinstance(refused, InputError)
+    assert (str(refused), refused.status, refused.error_type) == ("no", 422, "validation")
+    assert isinstance(failed, EndpointError)
+    assert len(runtime.calls) == 2
+
+
+def test_an_asynchronous_request_lies_in_s3_and_is_known_by_an_id_that_sagemaker_takes() -> None:
+    runtime, s3 = Runtime(), Bucket()
+    for name in ("7", "i" * 65, "ü b"):
+        [outcome] = ask(Request("x"), target=asynchronous(runtime, s3), name=name)
+        assert isinstance(outcome, Answered)
+        assert outcome.fields() == {
+            "output_location": "s3://exchange/answers/1",
+            "failure_location": "s3://exchange/failures/1",
+        }
+    first, *others = [call["InferenceId"] for call in runtime.calls]
+    assert first == "7"
+    assert {len(name) for name in others} == {64}
+    assert {json.loads(body)["inputs"] for body in s3.objects.values()} == {"x"}
+    assert runtime.calls[0]["InputLocation"] in {f"s3://exchange/{key}" for key in s3.objects}
+    assert all(key.startswith("requests/") for key in s3.objects)

@@ -77,6 +77,7 @@ target = "gpu"
 mode = "realtime"
 instance_type = "ml.g5.xlarge"
 triggers = ["https", "queue", "bucket"]
+idempotency = true
 
 [gpu-later]
 source = "checkpoint"

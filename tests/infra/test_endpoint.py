@@ -32,8 +32,10 @@ def test_functions_forward_and_hold_no_model(dev: Templates) -> None:
     assert forwarding.keys() == {f"functions.forward.{trigger}.handler" for trigger in ("https", "queue", "bucket")}
     for each in forwarding.values():
         assert each.get("PackageType") != "Image"
-        assert each["Environment"]["Variables"]["FORWARD_MODE"] == "realtime"
+        assert each["Environment"]["Variables"].keys() >= {"FORWARD_ENDPOINT", "FORWARD_VARIANT", "FORWARD_COLUMN"}
         assert each["ReservedConcurrentExecutions"] == 10
+    claiming = [each for each in forwarding.values() if "HUNDREDFOLD_IDEMPOTENCY_TABLE" in str(each["Environment"])]
+    assert len(claiming) == 2
 
 
 def test_the_zip_holds_every_forwarding_handler(project: Path) -> None:
