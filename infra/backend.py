@@ -94,8 +94,10 @@ class EndpointBackend:
         """The check reads answers that come later."""
         self.endpoint.grant_answers(function)
 
-    def show(self, dashboard: ModelDashboard, triggers: Sequence[Trigger], prices: PriceTable) -> None:  # noqa: ARG002
-        """The endpoint; functions that forward measure nothing of their own."""
+    def show(self, dashboard: ModelDashboard, triggers: Sequence[Trigger], prices: PriceTable) -> None:
+        """The endpoint; and the stages of its answers, which tell them to functions that wait for answers."""
+        if not self.endpoint.answers_later:
+            dashboard.show_stages(triggers)
         self.endpoint.show(dashboard, prices)
 
 

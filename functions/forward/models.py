@@ -21,8 +21,9 @@ logger = logging.getLogger("hundredfold.forward")
 # Requests of one environment that the endpoint has at once: enough for it to compute some together, and with ten
 # environments of either trigger still fewer than it takes (HUNDREDFOLD_MAX_CONCURRENT_REQUESTS, 512).
 AT_ONCE = 16
-# A busy endpoint is asked again after so long each time. What comes back after that waits for the queue's own retry,
-# which is as long as a record is hidden.
+# Who throttles or starts is asked again after so long each time; who took too long is not. What is not answered then
+# waits for the queue's own retry, which is as long as a record is hidden.
+SOON = (429, 503)
 WAITS_SECONDS = (0.25, 1.0, 4.0)
 # Part of a route, and of the attributes that name it.
 TASK = re.compile(r"[a-z0-9_-]{1,64}")
@@ -58,16 +59,22 @@ class EndpointModels:
 
     def _outcome(self, asked: Asked) -> Outcome:
         try:
-            question = self._question(asked)
+            return outcome_of(self._ask(self._question(asked)))
         except InputError as refusal:
             return refusal
-        outcome = self._ask(question)
+        except Exception as error:
+            # Nothing that the model said: whatever it was, it was not this request's fault.
+            logger.exception("the endpoint could not be asked")
+            return _busy(f"the endpoint could not be asked: {type(error).__name__}.")
+
+    def _ask(self, question: Question) -> Answer:
+        answer = self.endpoint.ask(question)
         for seconds in WAITS_SECONDS:
-            if not (isinstance(outcome, InputError) and outcome.status == 429):
+            if answer.status not in SOON:
                 break
             self.sleep(seconds)
-            outcome = self._ask(question)
-        return outcome
+            answer = self.endpoint.ask(question)
+        return answer
 
     def _question(self, asked: Asked) -> Question:
         """What the predictor would be asked, by the route that names its task. Raises InputError."""
@@ -83,15 +90,6 @@ class EndpointModels:
         if request.parameters:
             body["parameters"] = dict(request.parameters)
         return Question(json_bytes(body), f"/models/{asked.model}/pipeline/{task}", id=asked.id or None)
-
-    def _ask(self, question: Question) -> Outcome:
-        try:
-            answer = self.endpoint.ask(question)
-            return outcome_of(answer)
-        except Exception as error:
-            # Nothing that the model said: whatever it was, it was not this request's fault.
-            logger.exception("the endpoint could not be asked")
-            return _busy(f"the endpoint could not be asked: {type(error).__name__}.")
 
 
 def outcome_of(answer: Answer) -> Outcome:

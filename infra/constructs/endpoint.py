@@ -74,6 +74,11 @@ class GpuEndpoint(Construct):
         scaling = EndpointScaling(self, "Scaling", metrics=self._metrics, size=size)
         scaling.node.add_dependency(self.endpoint)
 
+    @property
+    def answers_later(self) -> bool:
+        """Whether it is asynchronous."""
+        return self._exchange is not None
+
     def environment(self) -> dict[str, str]:
         """What the forwarding functions need to know."""
         found = {

@@ -244,25 +244,34 @@ def test_a_record_that_cannot_be_asked_is_refused(request_: Request, status: int
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "waits"),
     [
-        BUSY,
-        ClientError("ValidationError"),
-        ClientError("AccessDenied"),
-        ReadTimeoutError(endpoint_url="e"),
-        KeyError("a fault of ours"),
-        of_the_model(429, '{"error": "too many requests", "error_type": "overloaded"}'),
-        of_the_model(503, '{"error": "starting", "error_type": "starting"}'),
-        of_the_model(500, "the process has died"),
+        (BUSY, 1),
+        (of_the_model(429, '{"error": "too many requests", "error_type": "overloaded"}'), 1),
+        (of_the_model(503, '{"error": "starting", "error_type": "starting"}'), 1),
+        (ClientError("ValidationError"), 0),
+        (ClientError("AccessDenied"), 0),
+        (ReadTimeoutError(endpoint_url="e"), 0),
+        (KeyError("a fault of ours"), 0),
+        (of_the_model(500, "the process has died"), 0),
+        (of_the_model(0, "the invocation took too long"), 0),
     ],
 )
-def test_what_is_no_records_fault_is_tried_again_and_then_later(error: Exception) -> None:
+def test_what_is_no_records_fault_is_tried_again_soon_or_later(error: Exception, waits: int) -> None:
     slept: list[float] = []
-    assert ask(Request("x"), target=RealtimeEndpoint(Runtime(error, OUTPUTS), "e"), slept=slept) == [
-        Answered({"outputs": OUTPUTS})
-    ]
-    assert slept == [WAITS_SECONDS[0]]
-    [outcome] = ask(Request("x"), target=RealtimeEndpoint(Runtime(error), "e"))
+    [outcome] = ask(Request("x"), target=RealtimeEndpoint(Runtime(error, OUTPUTS), "e"), slept=slept)
+    assert slept == list(WAITS_SECONDS[:waits])
+    if not waits:
+        assert isinstance(outcome, InputError)
+        assert outcome.status == 429
+    else:
+        assert outcome == Answered({"outputs": OUTPUTS})
+
+
+def test_an_endpoint_that_stays_busy_is_left_alone() -> None:
+    slept: list[float] = []
+    [outcome] = ask(Request("x"), target=RealtimeEndpoint(Runtime(BUSY), "e"), slept=slept)
+    assert slept == list(WAITS_SECONDS)
     assert isinstance(outcome, InputError)
     assert outcome.status == 429
 
