@@ -11,7 +11,7 @@ from typing import Protocol
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.code import Building, Image, Zip, image_context, zip_of
+from infra.code import PROJECT, Building, Image, Zip, image_context, zip_of
 from infra.constructs.alarms import ModelAlarms
 from infra.constructs.dashboard import ModelDashboard
 from infra.constructs.endpoint import GpuEndpoint
@@ -23,6 +23,9 @@ from infra.triggers import job_of
 from layers.catalogue import DeploySpec, Trigger
 from layers.packaging.context import Architecture
 
+# Where Lambda unpacks a zip.
+STREAM_WRAPPER = "/var/task/functions/forward/stream.sh"
+
 
 class Backend(Protocol):
     """What a trigger's function is made of and needs to know."""
@@ -30,11 +33,11 @@ class Backend(Protocol):
     def code(self, trigger: Trigger) -> Image | Zip:
         """The function's code."""
 
-    def environment(self) -> dict[str, str]:
-        """Variables of every function."""
+    def environment(self, trigger: Trigger) -> dict[str, str]:
+        """Variables of a trigger's function."""
 
-    def grant(self, function: lambda_.IFunction) -> None:
-        """What every function may do."""
+    def grant(self, trigger: Trigger, function: lambda_.IFunction) -> None:
+        """What a trigger's function may do."""
 
     def grant_check(self, function: lambda_.IFunction) -> None:
         """What the check of a new version may do besides invoking it."""
@@ -56,11 +59,11 @@ class ImageBackend:
         """One image for every trigger, with the trigger's command."""
         return Image(self.context, self.architecture, job_of(trigger, self.deploy).command, self.building.build_args())
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, trigger: Trigger) -> dict[str, str]:  # noqa: ARG002
         """The image knows where its artifacts are."""
         return {}
 
-    def grant(self, function: lambda_.IFunction) -> None:
+    def grant(self, trigger: Trigger, function: lambda_.IFunction) -> None:
         """It asks nobody."""
 
     def grant_check(self, function: lambda_.IFunction) -> None:
@@ -77,18 +80,23 @@ class EndpointBackend:
 
     endpoint: GpuEndpoint
     zip: Zip
+    streams: bool = False
 
     def code(self, trigger: Trigger) -> Zip:
         """One zip for every trigger, with the trigger's handler."""
         return replace(self.zip, handler=f"functions.forward.{trigger}.handler")
 
-    def environment(self) -> dict[str, str]:
-        """Where to forward to."""
-        return self.endpoint.environment()
+    def environment(self, trigger: Trigger) -> dict[str, str]:
+        """Where to forward to; and what Python's runtime is started by where answers leave as they come."""
+        wrapper = {"AWS_LAMBDA_EXEC_WRAPPER": STREAM_WRAPPER} if self._streams(trigger) else {}
+        return {**self.endpoint.environment(), **wrapper}
 
-    def grant(self, function: lambda_.IFunction) -> None:
+    def grant(self, trigger: Trigger, function: lambda_.IFunction) -> None:
         """It may invoke this endpoint."""
-        self.endpoint.grant_invoke(function)
+        self.endpoint.grant_invoke(function, streams=self._streams(trigger))
+
+    def _streams(self, trigger: Trigger) -> bool:
+        return self.streams and trigger == "https"
 
     def grant_check(self, function: lambda_.IFunction) -> None:
         """The check reads answers that come later."""
@@ -118,5 +126,6 @@ def backend_of(
         return
     [member] = deployment.members
     endpoint = GpuEndpoint(scope, "Endpoint", member=member, size=size.endpoint, stage=stage, alarms=alarms)
-    with zip_of("forward") as code:
-        yield EndpointBackend(endpoint, code)
+    script = Path(STREAM_WRAPPER).name
+    with zip_of("forward", {script: (PROJECT / "functions" / "forward" / script).read_text(encoding="utf-8")}) as code:
+        yield EndpointBackend(endpoint, code, member.spec.deploy.streaming)

@@ -89,7 +89,10 @@ def zip_of(package: str, files: Mapping[str, str] | None = None) -> Iterator[Zip
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes((PROJECT / path).read_bytes())
         for file, content in (files or {}).items():
-            (root / "functions" / package / file).write_text(content, encoding="utf-8")
+            written = root / "functions" / package / file
+            written.write_text(content, encoding="utf-8")
+            # Modes go into the zip, and Lambda runs what is a script.
+            written.chmod(0o755 if content.startswith("#!") else 0o644)
         yield Zip(root, f"functions.{package}.handler.handler")
 
 

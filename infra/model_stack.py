@@ -99,11 +99,11 @@ class ModelStack(Stack):
             environment={
                 "POWERTOOLS_SERVICE_NAME": self._deployment.name,
                 "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
-                **backend.environment(),
+                **backend.environment(trigger),
                 **self._storage.environment(trigger),
             },
         )
-        backend.grant(function.function)
+        backend.grant(trigger, function.function)
         self._storage.grant(trigger, function.function)
         if trigger == "https" and size.warm_minimum:
             # A queue's records can wait for a cold start; callers of HTTPS are who warm environments are for.

@@ -128,9 +128,10 @@ def _reserved(deploy: DeploySpec, needed: int, stage: Stage) -> int:
 def _on_endpoint(deploy: DeploySpec, wish: _Wish, stage: Stage) -> Size:
     if deploy.group is not None:
         raise CatalogueError(f"group {deploy.group}: groups share a function, and its models need a GPU; remove group")
-    for key in ("streaming", "response_cache"):
-        if getattr(deploy, key):
-            raise CatalogueError(f"deploy: {key} needs the model in the function; remove it, or the GPU")
+    if deploy.response_cache:
+        raise CatalogueError("deploy: response_cache needs the model in the function; remove it, or the GPU")
+    if deploy.streaming and wish.mode == "asynchronous":
+        raise CatalogueError('deploy: streaming needs mode = "realtime": an asynchronous endpoint answers whole, in S3')
     if wish.instance_type is None or wish.mode is None:
         raise CatalogueError("deploy: target gpu needs instance_type and mode where there is no plan")
     function = FunctionSize(

@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -80,6 +81,16 @@ class Endpoint(Protocol):
         """Never raises for what AWS answers, or when it does not: that becomes a status."""
 
 
+class StreamingEndpoint(Endpoint, Protocol):
+    """One that gives answers while they are made, too."""
+
+    def stream(self, question: Question) -> tuple[Answer, Generator[bytes]]:
+        """An answer whose body is still to come, part by part; or a refusal, whole and without parts.
+
+        Raises as boto3 when the stream breaks off. Closing the generator ends the stream.
+        """
+
+
 @dataclass(frozen=True)
 class RealtimeEndpoint:
     """Waits for the answer. `runtime` is boto3's client for sagemaker-runtime."""
@@ -89,20 +100,46 @@ class RealtimeEndpoint:
 
     def ask(self, question: Question) -> Answer:
         """The container's own answer, errors included; errors come without headers."""
-        sent = question.attributes
         try:
-            answer = self.runtime.invoke_endpoint(
-                EndpointName=self.name,
-                Body=question.body,
-                ContentType=question.content_type,
-                Accept=question.accept,
-                CustomAttributes=sent if "tell=" in sent else ";".join(filter(None, [sent, TELL])),
-            )
+            answer = self.runtime.invoke_endpoint(**self._call(question))
             body = answer["Body"].read()
         except Exception as error:
             return refused(error)
-        headers = headers_told(answer.get("CustomAttributes") or "", sent)
-        return Answer(200, body, answer.get("ContentType") or JSON, headers)
+        return _head(question, answer, body)
+
+    def stream(self, question: Question) -> tuple[Answer, Generator[bytes]]:
+        """As `StreamingEndpoint`. SageMaker gives a container longer here than for a whole answer."""
+        try:
+            answer = self.runtime.invoke_endpoint_with_response_stream(**self._call(question))
+        except Exception as error:
+            return refused(error), no_parts()
+        return _head(question, answer, b""), _parts(answer["Body"])
+
+    def _call(self, question: Question) -> dict[str, Any]:
+        sent = question.attributes
+        return {
+            "EndpointName": self.name,
+            "Body": question.body,
+            "ContentType": question.content_type,
+            "Accept": question.accept,
+            "CustomAttributes": sent if "tell=" in sent else ";".join(filter(None, [sent, TELL])),
+        }
+
+
+def _head(question: Question, answer: Mapping[str, Any], body: bytes) -> Answer:
+    headers = headers_told(answer.get("CustomAttributes") or "", question.attributes)
+    return Answer(200, body, answer.get("ContentType") or JSON, headers)
+
+
+def no_parts() -> Generator[bytes]:
+    """Of an answer that is whole."""
+    yield from ()
+
+
+def _parts(events: Any) -> Generator[bytes]:
+    with closing(events):
+        for event in events:
+            yield event["PayloadPart"]["Bytes"]
 
 
 def headers_told(returned: str, sent: str) -> dict[str, str]:

@@ -33,11 +33,13 @@ class UrlFunction:
 
     def answer(self, event: dict[str, Any]) -> dict[str, Any]:
         """The answer as Lambda's URL takes it, or a 413 where it is larger than that. Raises for no such event."""
+        asked = self.question(event)
+        return within_limit(event, returned(asked if isinstance(asked, Answer) else self.endpoint.ask(asked)))
+
+    def question(self, event: dict[str, Any]) -> Question | Answer:
+        """What the event asks the endpoint, or the answer to what never reaches it. Raises for no such event."""
         event = without_stage(event)
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-        return within_limit(event, _returned(self._answer(event, headers)))
-
-    def _answer(self, event: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
         method, path = event["requestContext"]["http"]["method"], event["requestContext"]["http"]["path"]
         if self.settings.is_asynchronous and method == "GET":
             return self._described(path)
@@ -56,7 +58,7 @@ class UrlFunction:
         use_cache = headers.get("x-use-cache")
         if use_cache is not None and not re.fullmatch("[A-Za-z0-9]{1,16}", use_cache):
             return failure(422, f"header x-use-cache: got {shown(use_cache)}, expected true or false.", "validation")
-        question = Question(
+        return Question(
             body if method == "POST" else body or NO_BODY,
             None if path == INVOCATIONS else path,
             method,
@@ -65,7 +67,6 @@ class UrlFunction:
             said=headers.get(ATTRIBUTES, ""),
             use_cache=use_cache,
         )
-        return self.endpoint.ask(question)
 
     def _described(self, path: str) -> Answer:
         """What is known without asking: an asynchronous endpoint answers later, and maybe has no instance now."""
@@ -88,12 +89,16 @@ def _body(event: Mapping[str, Any]) -> bytes:
     return base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode("utf-8")
 
 
-def _returned(answer: Answer) -> dict[str, Any]:
-    headers = {"content-type": answer.content_type, **answer.headers}
-    if answer.status in (429, 503):
-        headers["retry-after"] = "1"
+def returned(answer: Answer) -> dict[str, Any]:
+    """An answer as handlers return it."""
     try:
         body, encoded = answer.body.decode("utf-8"), False
     except UnicodeDecodeError:
         body, encoded = base64.b64encode(answer.body).decode("ascii"), True
-    return {"statusCode": answer.status, "headers": headers, "body": body, "isBase64Encoded": encoded}
+    return {"statusCode": answer.status, "headers": headers_of(answer), "body": body, "isBase64Encoded": encoded}
+
+
+def headers_of(answer: Answer) -> dict[str, str]:
+    """The application's, and when to try again."""
+    again = {"retry-after": "1"} if answer.status in (429, 503) else {}
+    return {"content-type": answer.content_type, **answer.headers, **again}

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import traceback
 
-from functions.streaming.loop import StreamingFunction, serve
+from functions.streaming.loop import StreamingFunction, run
 from functions.streaming.runtime_api import RuntimeApi
-
-
-def main() -> int:
-    """Run until the environment ends; 1 when it could not start, 2 outside Lambda."""
-    address = os.environ.get("AWS_LAMBDA_RUNTIME_API")
-    if not address:
-        print("error: AWS_LAMBDA_RUNTIME_API is not set: this runs in Lambda, or in its emulator.", file=sys.stderr)
-        return 2
-    api = RuntimeApi(address)
-    try:
-        function = load()
-    except Exception as error:
-        traceback.print_exc()
-        api.fail_init(f"Runtime.{type(error).__name__}", str(error))
-        return 1
-    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start" and not restore(api):
-        return 1
-    serve(function, api)
-    return 0
 
 
 def load() -> StreamingFunction:
     """The HTTPS function with its models. Raises what its handler raises at import."""
     from functions.https import handler as https
     from functions.https.stage import without_stage
+    from functions.loads import measure_loads
     from functions.streaming.measured import MeasuredApplication
 
     return StreamingFunction(
-        MeasuredApplication(https.application, https.metrics, https.predictors, https.formatter),
+        MeasuredApplication(
+            https.application,
+            https.metrics,
+            lambda metrics: measure_loads(metrics, https.predictors),
+            https.formatter,
+        ),
         lambda event, context: https.adapter.infer(without_stage(event), context),
         https.handler,
         https.formatter,
@@ -63,4 +49,4 @@ def restore(api: RuntimeApi) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(load, restore))

@@ -7,6 +7,7 @@ import http.client
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -91,6 +92,28 @@ def can_stream(event: Any) -> bool:
     if event.get("version") == "2.0":
         return ".lambda-url." in str(context.get("domainName"))
     return True
+
+
+def run(load: Callable[[], StreamingFunction], restore: Callable[[RuntimeApi], bool] | None = None) -> int:
+    """Until the environment ends; the exit status is 1 when it could not start, 2 outside Lambda.
+
+    `restore` lets a snapshot be taken and is called where there will be one; false says that it failed.
+    """
+    address = os.environ.get("AWS_LAMBDA_RUNTIME_API")
+    if not address:
+        print("error: AWS_LAMBDA_RUNTIME_API is not set: this runs in Lambda, or in its emulator.", file=sys.stderr)
+        return 2
+    api = RuntimeApi(address)
+    try:
+        function = load()
+    except Exception as error:
+        traceback.print_exc()
+        api.fail_init(f"Runtime.{type(error).__name__}", str(error))
+        return 1
+    if restore and os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start" and not restore(api):
+        return 1
+    serve(function, api)
+    return 0
 
 
 def serve(function: StreamingFunction, api: RuntimeApi) -> None:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
 from functions.emf import Metrics
 from functions.https.measured import measure
-from functions.loads import measure_loads
 from functions.logs import JsonFormatter
 from functions.streaming.http_stream import Application, Message
-from layers.runtime.predictor import Predictor
 
 
 class MeasuredApplication:
     """An application that counts as the HTTPS handler does. An answer that never began counts as an error."""
 
     def __init__(
-        self, application: Application, metrics: Metrics, predictors: Mapping[str, Predictor], formatter: JsonFormatter
+        self,
+        application: Application,
+        metrics: Metrics,
+        measure_more: Callable[[Metrics], None],
+        formatter: JsonFormatter,
     ) -> None:
+        """`measure_more` adds what is not in the answer's head."""
         self._application = application
         self._metrics = metrics
-        self._predictors = predictors
+        self._measure_more = measure_more
         self._formatter = formatter
 
     async def __call__(
@@ -45,5 +48,5 @@ class MeasuredApplication:
             await self._application(scope, receive, send_watched)
         finally:
             measure(self._metrics, head, 1000 * (perf_counter() - began))
-            measure_loads(self._metrics, self._predictors)
+            self._measure_more(self._metrics)
             self._metrics.flush({"function_request_id": self._formatter.request_id})

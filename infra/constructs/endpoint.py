@@ -93,11 +93,13 @@ class GpuEndpoint(Construct):
             found["FORWARD_EXCHANGE_BUCKET"] = self._exchange.bucket.bucket_name
         return found
 
-    def grant_invoke(self, function: lambda_.IFunction) -> None:
+    def grant_invoke(self, function: lambda_.IFunction, *, streams: bool = False) -> None:
         """This endpoint and no other. The L1 has no grant of its own."""
-        action = "sagemaker:InvokeEndpoint" + ("Async" if self._exchange else "")
+        actions = ["sagemaker:InvokeEndpoint" + ("Async" if self._exchange else "")]
+        if streams:
+            actions.append("sagemaker:InvokeEndpointWithResponseStream")
         arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name.lower())
-        function.add_to_role_policy(iam.PolicyStatement(actions=[action], resources=[arn]))
+        function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=[arn]))
         if self._exchange:
             self._exchange.grant_forwarding(function)
 

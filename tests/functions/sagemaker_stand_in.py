@@ -1,18 +1,21 @@
 """SageMaker's runtime on loopback, before a container: the REST API as boto3 speaks it, and no promise beyond it.
 
-It does what AWS documents of InvokeEndpoint and InvokeEndpointAsync: hands on the body, the two media types and the
-custom attributes and nothing else, gives back the same of an answer, and makes an error of the container a ModelError.
+It does what AWS documents of InvokeEndpoint, its asynchronous form and its streaming one: hands on the body, the two
+media types and the custom attributes and nothing else, gives back the same of an answer, and makes an error of the
+container a ModelError.
 """
 
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+from zlib import crc32
 
 import httpx
 
@@ -40,8 +43,14 @@ class SageMaker:
 
     def invoke(self, body: bytes, headers: dict[str, str]) -> httpx.Response:
         """The container's answer to what is handed on to it."""
+        with self.opened(body, headers) as answer:
+            answer.read()
+        return answer
+
+    def opened(self, body: bytes, headers: dict[str, str]) -> AbstractContextManager[httpx.Response]:
+        """The same, its body still to come."""
         handed_on = {name: headers[name] for name in HANDED_ON if name in headers}
-        return self.clients.post(f"{self.container}/invocations", content=body, headers=handed_on)
+        return self.clients.stream("POST", f"{self.container}/invocations", content=body, headers=handed_on)
 
 
 class _Requests(BaseHTTPRequestHandler):
@@ -68,6 +77,8 @@ class _Requests(BaseHTTPRequestHandler):
             self._refuse(400, "ValidationError")
         elif self.path == "/endpoints/e/invocations":
             self._invoke(sagemaker.invoke(body, headers))
+        elif self.path == "/endpoints/e/invocations-response-stream":
+            self._invoke_in_parts(sagemaker, body, headers)
         elif self.path == "/endpoints/e/async-invocations":
             self._invoke_later(sagemaker, headers)
         else:
@@ -75,11 +86,28 @@ class _Requests(BaseHTTPRequestHandler):
 
     def _invoke(self, answer: httpx.Response) -> None:
         if not answer.is_success:
-            told = {"OriginalStatusCode": answer.status_code, "OriginalMessage": answer.text, "Message": "of the model"}
-            self._refuse(424, "ModelError", told)
+            self._refuse(424, "ModelError", _told(answer))
             return
         given = {name: answer.headers[name] for name in ("Content-Type", ATTRIBUTES) if name in answer.headers}
         self._send(200, answer.content, {**given, "x-Amzn-Invoked-Production-Variant": "AllTraffic"})
+
+    def _invoke_in_parts(self, sagemaker: SageMaker, body: bytes, headers: dict[str, str]) -> None:
+        with sagemaker.opened(body, headers) as answer:
+            if not answer.is_success:
+                answer.read()
+                self._refuse(424, "ModelError", _told(answer))
+                return
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.send_header("Content-Type", "application/vnd.amazon.eventstream")
+            self.send_header("X-Amzn-SageMaker-Content-Type", answer.headers["content-type"])
+            self.send_header(ATTRIBUTES, answer.headers[ATTRIBUTES])
+            self.end_headers()
+            for part in answer.iter_raw():
+                event = event_of({":message-type": "event", ":event-type": "PayloadPart"}, part)
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
+                self.wfile.flush()
+            self.wfile.write(b"0\r\n\r\n")
 
     def _invoke_later(self, sagemaker: SageMaker, headers: dict[str, str]) -> None:
         name = headers["X-Amzn-Sagemaker-Inference-Id"]
@@ -105,6 +133,21 @@ class _Requests(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+
+def _told(answer: httpx.Response) -> dict[str, Any]:
+    return {"OriginalStatusCode": answer.status_code, "OriginalMessage": answer.text, "Message": "of the model"}
+
+
+def event_of(headers: dict[str, str], payload: bytes) -> bytes:
+    """A message of AWS's event stream encoding: lengths, headers and payload, with their checksums."""
+    named = b"".join(
+        struct.pack(f">B{len(name)}sBH{len(value)}s", len(name), name.encode(), 7, len(value), value.encode())
+        for name, value in headers.items()
+    )
+    prelude = struct.pack(">II", 16 + len(named) + len(payload), len(named))
+    message = prelude + struct.pack(">I", crc32(prelude)) + named + payload
+    return message + struct.pack(">I", crc32(message))
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def answered(path: str) -> tuple[list[str], list[dict[str, Any]]]:
         assert not log.getvalue()
         sent.append(message["type"])
 
-    measured = MeasuredApplication(application, Metrics("https", log), {}, formatter)
+    measured = MeasuredApplication(application, Metrics("https", log), lambda _: None, formatter)
     try:
         asyncio.run(measured({"path": path}, no_request, send))  # type: ignore[arg-type]
     except ZeroDivisionError:

@@ -10,8 +10,9 @@ import pytest
 from aws_cdk.assertions import Template
 
 from infra.app import compose
+from infra.backend import STREAM_WRAPPER
 from tests.infra.conftest import Templates
-from tests.infra.projects import app_of
+from tests.infra.projects import app_of, write_project
 from tests.infra.resources import alarms, of_type, only, statements
 
 ENDPOINT, CONFIGURATION = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
@@ -126,6 +127,39 @@ def test_the_check_may_read_what_an_asynchronous_endpoint_answers(dev: Templates
 def _statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = policy["Properties"]["PolicyDocument"]["Statement"]
     return found
+
+
+STREAMING = """
+[writer]
+source = "checkpoint"
+task = "text-generation"
+[writer.deploy]
+target = "gpu"
+mode = "realtime"
+instance_type = "ml.g5.xlarge"
+streaming = true
+triggers = ["https", "queue"]
+"""
+
+
+def test_a_model_that_streams_does_so_before_an_endpoint_too(tmp_path: Path) -> None:
+    app = app_of(write_project(tmp_path, STREAMING), "dev")
+    [stack] = compose(app)
+    template = Template.from_stack(stack)
+    assert only(template, "AWS::Lambda::Url")["InvokeMode"] == "RESPONSE_STREAM"
+    functions = [each["Properties"] for each in of_type(template, "AWS::Lambda::Function").values()]
+    wrapped = {
+        each["Handler"]: each["Environment"]["Variables"].get("AWS_LAMBDA_EXEC_WRAPPER")
+        for each in functions
+        if "forward" in each["Handler"]
+    }
+    assert wrapped == {"functions.forward.https.handler": STREAM_WRAPPER, "functions.forward.queue.handler": None}
+    invoking = [each["Action"] for each in statements(template) if "sagemaker:" in str(each["Action"])]
+    both = ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointWithResponseStream"]
+    assert sorted(invoking, key=str) == [both, "sagemaker:InvokeEndpoint"]
+    script = Path(STREAM_WRAPPER).relative_to("/var/task")
+    [staged] = Path(app.synth().directory).glob(f"asset.*/{script}")
+    assert staged.stat().st_mode & 0o555 == 0o555
 
 
 def test_cpu_models_have_no_endpoint(dev: Templates) -> None:
