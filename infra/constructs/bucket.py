@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aws_cdk import CfnElement, CfnOutput, Duration, RemovalPolicy
+from aws_cdk import CfnElement, CfnOutput, CfnResource, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.acknowledgements import acknowledge
-from infra.constructs.logs import removal_of
+from infra.constructs.logs import RETENTION, removal_of
 from infra.stages import Stage
 
 INPUT_PREFIX = "input/"
 RESULTS_PREFIX = "results/"
 ABANDONED_UPLOAD_DAYS = 1
+# As CDK names what empties the buckets of a stack.
+EMPTYING = "Custom::S3AutoDeleteObjectsCustomResourceProvider"
 OBJECT_ACTIONS = ("Abort", "DeleteObject", "GetBucket", "GetObject", "List")
 
 
@@ -40,6 +43,8 @@ def private_bucket(scope: Construct, stage: Stage, *, expiring: Sequence[str]) -
         removal_policy=removal_of(stage),
         auto_delete_objects=removal_of(stage) == RemovalPolicy.DESTROY,
     )
+    if removal_of(stage) == RemovalPolicy.DESTROY:
+        _keep_the_log_of_emptying(bucket.stack, stage)
     acknowledge(
         bucket,
         "Who read which object is answered by the account's CloudTrail data events, which cover all buckets; an "
@@ -47,6 +52,28 @@ def private_bucket(scope: Construct, stage: Stage, *, expiring: Sequence[str]) -
         "AwsSolutions-S1",
     )
     return bucket
+
+
+def _keep_the_log_of_emptying(stack: Stack, stage: Stage) -> None:
+    """CDK's function that empties buckets would make itself a log group, which stays and is paid for."""
+    provider = stack.node.find_child(EMPTYING)
+    if provider.node.try_find_child("LogGroup"):
+        return
+    retention = RETENTION[stage.log_retention_days]
+    log_group = logs.LogGroup(provider, "LogGroup", retention=retention, removal_policy=RemovalPolicy.DESTROY)
+    handler, role = provider.node.find_child("Handler"), provider.node.find_child("Role")
+    assert isinstance(handler, CfnResource)
+    assert isinstance(role, CfnResource)
+    handler.add_property_override("LoggingConfig", {"LogGroup": log_group.log_group_name})
+    writing = {
+        "Effect": "Allow",
+        "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "Resource": log_group.log_group_arn,
+    }
+    # In place of AWSLambdaBasicExecutionRole, by which it could make the group again after it was removed.
+    role.add_property_deletion_override("ManagedPolicyArns")
+    policy = {"Version": "2012-10-17", "Statement": [writing]}
+    role.add_property_override("Policies", [{"PolicyName": "Log", "PolicyDocument": policy}])
 
 
 def acknowledge_objects(holder: iam.IGrantable, bucket: s3.Bucket, *prefixes: str) -> None:

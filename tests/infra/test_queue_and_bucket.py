@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from aws_cdk.assertions import Template
 
 from tests.infra.conftest import Templates
-from tests.infra.resources import alarms, of_type, only
+from tests.infra.resources import alarms, of_type, only, statements
 
 
 def queues(template: Template) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -116,6 +117,19 @@ def test_dev_empties_and_removes_and_prod_keeps(dev: Templates, prod: Templates)
         assert {each["DeletionPolicy"] for each in of_type(prod["everything"], kind).values()} == {"Retain"}
     dev["everything"].resource_count_is("Custom::S3AutoDeleteObjects", 1)
     prod["everything"].resource_count_is("Custom::S3AutoDeleteObjects", 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["everything", "plain-v1.5", "open", "batches", "small-models", "gpu-now", "gpu-later"]
+)
+def test_no_function_makes_a_log_group_that_would_be_left_behind(dev: Templates, name: str) -> None:
+    """Whoever may create one, or names none of the stack's, leaves one when the stack is destroyed."""
+    groups = of_type(dev[name], "AWS::Logs::LogGroup")
+    for function in of_type(dev[name], "AWS::Lambda::Function").values():
+        assert function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] in groups
+    roles = [each["Properties"] for each in of_type(dev[name], "AWS::IAM::Role").values()]
+    assert "AWSLambdaBasicExecutionRole" not in str(roles)
+    assert "logs:CreateLogGroup" not in str([roles, statements(dev[name])])
 
 
 def test_functions_find_their_bucket_and_table(dev: Templates) -> None:
