@@ -16,6 +16,7 @@ help:
 	@echo "make chaos     the tests of queues and buckets, large: 10,500 records, 5 million lines"
 	@echo "make test      the tests (installs torch, the reference they compare with)"
 	@echo "make image-test   a container image, and every kind of event sent to it within Lambda's limits"
+	@echo "make e2e AWS_PROFILE=NAME   a small deployment on a real AWS account, asked, destroyed and looked for; costs money"
 	@echo "make check     lint, types, import directions, file sizes"
 	@echo "make fuzz      bad input for longer than the tests send it"
 	@echo "make screenshots  pictures of the page, into docs/screenshots"
@@ -55,6 +56,15 @@ install-infra: $(VENV)/.installed-infra
 cdk-test: $(VENV)/.installed-test
 	npm ci --silent
 	$(BIN)/python -m pytest --quiet tests/rehearsal
+
+# On a real account, and therefore of no other target: nothing here runs it unasked.
+.PHONY: e2e e2e-profile
+e2e: e2e-profile $(VENV)/.installed-test
+	$(BIN)/python build_artifacts.py debian-sections
+	AWS_PROFILE="$(AWS_PROFILE)" $(BIN)/python -m tests.e2e
+
+e2e-profile:
+	@test -n "$(AWS_PROFILE)" || { echo "this deploys to a real AWS account and costs money while it runs: make e2e AWS_PROFILE=NAME" >&2; exit 2; }
 
 demo: $(VENV)/.installed-build
 	$(BIN)/python -m examples.demo

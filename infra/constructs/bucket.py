@@ -57,6 +57,7 @@ def private_bucket(scope: Construct, stage: Stage, *, expiring: Sequence[str]) -
 def _keep_the_log_of_emptying(stack: Stack, stage: Stage) -> None:
     """CDK's function that empties buckets would make itself a log group, which stays and is paid for."""
     provider = stack.node.find_child(EMPTYING)
+    assert isinstance(provider, Construct)
     if provider.node.try_find_child("LogGroup"):
         return
     retention = RETENTION[stage.log_retention_days]

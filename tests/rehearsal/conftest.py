@@ -14,7 +14,7 @@ from benchmarks.emulator import free_ports
 from tests.image.containers import prepare
 from tests.image.containers import why_not as why_no_containers
 from tests.rehearsal import registry as registries
-from tests.rehearsal.stand_in import ROOT
+from tests.rehearsal.cdk import ROOT
 
 # Shared with `make image-test`: the base that it makes is used here.
 WORK = ROOT / "build" / "image-test"

@@ -17,9 +17,9 @@ from typing import Any
 import boto3
 
 from benchmarks.emulator import free_ports
+from tests.rehearsal.cdk import QUIET, ROOT, of_project, run_cdk
 from tests.rehearsal.registry import await_port
 
-ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT, REGION = "123456789012", "us-east-1"
 
 
@@ -37,14 +37,7 @@ class StandIn:
 
     def cdk(self, project: Path, *words: str, **context: str) -> str:
         """What the command printed. Fails with it when the command fails."""
-        places = {"catalog": "models.toml", "stages": "stages.toml", "output": "build"}
-        keys = {**{key: str(project / name) for key, name in places.items()}, **context}
-        options = [word for key, value in keys.items() for word in ("-c", f"{key}={value}")]
-        application = ["--app", f"{sys.executable} -m infra.app", "--output", str(project / "cdk.out"), "--no-notices"]
-        command = ["npx", "cdk", *words, *application, *options]
-        done = subprocess.run(command, cwd=ROOT, env=self.variables, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        return run_cdk(self.variables, project / "cdk.out", {**of_project(project), **context}, *words)
 
 
 @contextmanager
@@ -60,9 +53,8 @@ def running_stand_in(engine: str) -> Iterator[StandIn]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ENDPOINT_URL_S3_FOR_CLOUDFORMATION": f"http://localhost:{port}",
-        "CDK_DISABLE_CLI_TELEMETRY": "true",
         "CDK_DOCKER": engine,
-        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
+        **QUIET,
     }
     program = f"from tests.rehearsal.stand_in_cloudformation import serve; serve({port})"
     command = [sys.executable, "-c", program]

@@ -52,8 +52,11 @@ class ByApi:
         raise NotImplementedError
 
     @classmethod
-    def delete(cls, name: str, region: str) -> None:
-        """Those that do not go with the resource they belong to are deleted here."""
+    def remove(cls, name: str, region: str) -> None:
+        """Those that do not go with the resource they belong to are deleted here.
+
+        Not named `delete`: moto would call that by itself, with an account in the place of the name.
+        """
 
     @classmethod
     def create_from_cloudformation_json(
@@ -69,7 +72,7 @@ class ByApi:
     ) -> None:
         """As moto calls it."""
         del cloudformation_json, account_id
-        cls.delete(resource_name, region_name)
+        cls.remove(resource_name, region_name)
 
 
 class Version(ByApi, CloudFormationModel):
@@ -145,7 +148,7 @@ class Alarm(ByApi, CloudFormationModel):
         return name
 
     @classmethod
-    def delete(cls, name: str, region: str) -> None:
+    def remove(cls, name: str, region: str) -> None:
         """It belongs to nothing else."""
         client("cloudwatch", region).delete_alarms(AlarmNames=[name])
 

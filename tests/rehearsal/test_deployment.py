@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.account import resources_of
+from tests.e2e.leftovers import left
 from tests.image.containers import BASE_IMAGE
 from tests.infra.projects import write_project
+from tests.rehearsal.cdk import ROOT
 from tests.rehearsal.registry import MANIFEST_TYPE, Registry
-from tests.rehearsal.stand_in import ACCOUNT, REGION, ROOT, StandIn, running_stand_in
+from tests.rehearsal.stand_in import ACCOUNT, REGION, StandIn, running_stand_in
 
 MODEL, STACK = "plain-v1.5", "plain-v1-5"
 
@@ -76,8 +79,12 @@ def test_the_image_is_published_as_lambda_takes_it(deployed: Deployed, registry:
 
 
 def test_nothing_differs_and_everything_goes(deployed: Deployed) -> None:
-    https = deployed.https()
+    https, resources = deployed.https(), resources_of(deployed.aws, STACK)
+    assert f"AWS::Lambda::Function {https}" in left(deployed.aws, resources, STACK)
     same = deployed.aws.cdk(deployed.project, "diff", MODEL, "--no-change-set", **deployed.context)
     assert "There were no differences" in same
     deployed.aws.cdk(deployed.project, "destroy", MODEL, "--force", **deployed.context)
     assert https not in deployed.functions()
+    remaining = left(deployed.aws, resources, STACK)
+    # moto's functions log below their own name, whatever group they were given.
+    assert [each for each in remaining if not each.startswith("log group /aws/lambda/")] == []
