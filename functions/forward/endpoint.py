@@ -210,7 +210,8 @@ def refused(error: Exception) -> Answer:
             return failure(status, "the endpoint failed. The cause is in its log.", "endpoint", is_models=False)
         return Answer(status, message.encode())
     status = STATUSES.get(code, 502)
-    return failure(status, f"the endpoint could not be asked: {code}.", "endpoint", is_models=False)
+    kind = "overloaded" if status == 429 else "endpoint"
+    return failure(status, f"the endpoint could not be asked: {code}.", kind, is_models=False)
 
 
 def failure(status: int, error: str, error_type: str, *, is_models: bool = True) -> Answer:

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 from functions.forward.endpoint import Answer, Question, StreamingEndpoint, no_parts
-from functions.forward.url_events import UrlFunction, headers_of
+from functions.forward.url_events import UrlFunction, headers_of, worded
 from functions.streaming.http_stream import Message
 from functions.streaming.loop import StreamingFunction, run
 from functions.streaming.measured import MeasuredApplication
@@ -52,6 +52,7 @@ class StreamedForward:
         else:
             answer = asked if isinstance(asked, Answer) else self.endpoint.ask(asked)
             parts = no_parts()
+        answer = worded(answer, scope["event"])
         headers = {**headers_of(answer), **self.first_headers}
         self.first_headers.clear()
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -7,13 +7,14 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from functions.forward.endpoint import JSON, Answer, Endpoint, Question, failure
 from functions.forward.settings import ForwardSettings
 from functions.https.answers import within_limit
 from functions.https.stage import without_stage
+from layers.serving.openai_error import is_openai, openai_error, openai_status
 from layers.wording import shown
 
 INVOCATIONS = "/invocations"
@@ -34,7 +35,8 @@ class UrlFunction:
     def answer(self, event: dict[str, Any]) -> dict[str, Any]:
         """The answer as Lambda's URL takes it, or a 413 where it is larger than that. Raises for no such event."""
         asked = self.question(event)
-        return within_limit(event, returned(asked if isinstance(asked, Answer) else self.endpoint.ask(asked)))
+        answer = asked if isinstance(asked, Answer) else self.endpoint.ask(asked)
+        return within_limit(event, returned(worded(answer, event)))
 
     def question(self, event: dict[str, Any]) -> Question | Answer:
         """What the event asks the endpoint, or the answer to what never reaches it. Raises for no such event."""
@@ -87,6 +89,17 @@ def _accepted(header: str | None) -> str:
 def _body(event: Mapping[str, Any]) -> bytes:
     text = event.get("body") or ""
     return base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode("utf-8")
+
+
+def worded(answer: Answer, event: Mapping[str, Any]) -> Answer:
+    """An error of ours as the API that the path belongs to words it; the application's own are worded so already."""
+    if answer.status < 400 or not is_openai(without_stage(dict(event))["requestContext"]["http"]["path"]):
+        return answer
+    content = json.loads(answer.body)
+    if not isinstance(content, dict) or "error_type" not in content:
+        return answer
+    body = json.dumps(openai_error(content["error"], content["error_type"])).encode()
+    return replace(answer, status=openai_status(answer.status), body=body)
 
 
 def returned(answer: Answer) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from layers.serving.failures import GuardedRoute, failure
-from layers.serving.openai_failures import is_openai, openai_failure
+from layers.serving.openai_error import is_openai
+from layers.serving.openai_failures import openai_failure
 
 
 def install_failures(app: FastAPI) -> None:

@@ -15,7 +15,7 @@ from layers.runtime.tasks.completion import FINISHES, token_details
 from layers.serving.answering import StreamShape
 from layers.serving.event_stream import server_sent
 from layers.serving.failures import FAILED
-from layers.serving.openai_failures import openai_error
+from layers.serving.openai_error import openai_error
 
 DONE = b"data: [DONE]\n\n"
 Tokens = Sequence[dict[str, Any]]

@@ -148,6 +148,21 @@ def test_what_aws_says_or_does_not_say_becomes_a_status(error: Exception, status
     assert ("retry-after" in given["headers"]) is (status in (429, 503))
 
 
+@pytest.mark.parametrize(
+    ("runtime", "status", "kind"),
+    [
+        (Runtime(BUSY), 429, "rate_limit_exceeded"),
+        (Runtime(ReadTimeoutError(endpoint_url="e")), 504, "server_error"),
+        (Runtime(of_the_model(400, '{"error": {"type": "of the application"}}')), 400, "of the application"),
+    ],
+)
+def test_errors_are_openais_below_v1(runtime: Runtime, status: int, kind: str) -> None:
+    given = post(runtime, "/v1/embeddings", {"input": "x"})
+    assert (given["statusCode"], json.loads(given["body"])["error"]["type"]) == (status, kind)
+    large = post(runtime, "/models/m/v1/embeddings", {"input": "x" * SETTINGS.max_body_bytes})
+    assert (large["statusCode"], json.loads(large["body"])["error"]["type"]) == (413, "invalid_request_error")
+
+
 def test_another_exception_is_not_hidden() -> None:
     with pytest.raises(KeyError):
         RealtimeEndpoint(Runtime(KeyError("x")), "e").ask(Question(b"", "/"))

@@ -21,12 +21,14 @@ from pyarrow import parquet
 
 from functions.check.answers import difference
 from functions.check.questions import http_event
+from infra.code import zip_of
 from infra.own_metrics import COLD_START, STAGES
 from layers.catalogue import Trigger
 from tests.functions.conftest import imported, read_event
 from tests.functions.container import await_ping, container
 from tests.functions.sagemaker_stand_in import SageMaker, sagemaker
 from tests.functions.stand_in import StandIn
+from tests.functions.zipped import install_boto3, invoke
 
 # What infra says of the endpoint `e`, which serves the toy.
 STACK = {
@@ -178,6 +180,37 @@ def test_objects_of_every_format_have_the_same_results(output: Path, aws: StandI
         assert_same(expected, got)
         assert_same(expected_lines, lines)
     assert len([key for key in aws.keys(both[1]) if key.endswith(".jsonl") and "texts.txt" in key]) > 1
+
+
+# As Lambda runs it
+
+
+def test_the_zip_answers_alike_with_boto3_and_nothing_else(
+    output: Path, aws: StandIn, runtime: SageMaker, tmp_path: Path
+) -> None:
+    """Without pydantic, Powertools and pyarrow: what is written, claimed and refused."""
+    bucket, own_bucket, table = aws.bucket(), aws.bucket(), aws.table()
+    environment = {**STACK, **aws.environment, **runtime.environment, "HUNDREDFOLD_RESULTS_BUCKET": bucket}
+    for key in ("in/a b+ü.jsonl", "in/table.parquet"):
+        aws.s3.put_object(Bucket=bucket, Key=key, Body=OBJECTS[key])
+    events = {
+        "queue": [sqs_event(BODIES), sqs_event(BODIES)],
+        "bucket": [s3_event(bucket, key) for key in ("in/a b+ü.jsonl", "in/table.parquet")],
+        "https": [http_event("POST", "/", {"inputs": "an editor"}), http_event("GET", "/health")],
+    }
+    installed, claims = install_boto3(tmp_path), {"HUNDREDFOLD_IDEMPOTENCY_TABLE": table}
+    with zip_of("forward") as code:
+        (failed, _), objects, answers = [
+            invoke(code.folder, installed, f"functions.forward.{trigger}.handler", given, {**environment, **claims})
+            for trigger, given in events.items()
+        ]
+    with own("queue", output, HUNDREDFOLD_RESULTS_BUCKET=own_bucket) as module:
+        assert module.handler(sqs_event(BODIES), None) == failed
+    for key in aws.keys(own_bucket):
+        assert_same(json.loads(aws.read(own_bucket, key)), json.loads(aws.read(bucket, key)))
+    assert [one["objects"][0]["status"] for one in objects] == ["complete", "refused"]
+    assert "pyarrow is not installed" in outcome(aws, bucket, "in/table.parquet")[0]["error"]
+    assert [answer["statusCode"] for answer in answers] == [200, 200]
 
 
 # HTTPS

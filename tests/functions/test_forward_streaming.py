@@ -170,7 +170,7 @@ class Refusing:
 
 def test_a_refusal_comes_whole() -> None:
     answer, parts = RealtimeEndpoint(Refusing(), "e").stream(Question(b"{}", "/"))
-    assert (answer.status, json.loads(answer.body)["error_type"], list(parts)) == (429, "endpoint", [])
+    assert (answer.status, json.loads(answer.body)["error_type"], list(parts)) == (429, "overloaded", [])
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,9 +11,8 @@ import pytest
 from infra.backend import EndpointBackend
 from infra.code import zip_of
 from layers.packaging.imports import files_needed
+from tests.functions.zipped import install_boto3, invoke
 
-# boto3 and what it needs, as Lambda's runtime has them.
-IN_LAMBDA = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
 # No engine, no model, no framework.
 MOST_BYTES = 250_000
 ENVIRONMENT = {
@@ -29,27 +25,19 @@ ENVIRONMENT = {
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of packages that holds boto3 alone."""
-    folder = tmp_path_factory.mktemp("installed")
-    for name in IN_LAMBDA:
-        spec = importlib.util.find_spec(name)
-        assert spec is not None
-        assert spec.origin is not None
-        source = Path(spec.origin)
-        source = source.parent if source.name == "__init__.py" else source
-        (folder / source.name).symlink_to(source)
-    return folder
+    return install_boto3(tmp_path_factory.mktemp("installed"))
 
 
 @pytest.mark.parametrize("trigger", ["https", "queue", "bucket"])
 def test_a_forwarding_handler_needs_its_zip_and_boto3_alone(trigger: Any, installed: Path) -> None:
     with zip_of("forward") as code:
         handler = EndpointBackend(cast(Any, SimpleNamespace()), code).code(trigger).handler
-        program = (
-            f"import sys; sys.path[:0] = [{str(code.folder)!r}, {str(installed)!r}]; "
-            f"import {handler.rpartition('.')[0]} as module; assert callable(module.handler)"
-        )
-        subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True, env=ENVIRONMENT)
+        assert invoke(code.folder, installed, handler, [], ENVIRONMENT) == []
+
+
+def test_the_loop_that_streams_needs_its_zip_and_boto3_alone(installed: Path) -> None:
+    with zip_of("forward") as code:
+        assert invoke(code.folder, installed, "functions.forward.streaming.load", [], ENVIRONMENT) == []
 
 
 def test_a_forwarding_zip_is_small_and_holds_no_model() -> None:
