@@ -42,7 +42,7 @@ def test_what_json_cannot_carry_is_not_sent(value: object) -> None:
 
 
 def test_the_word_nan_may_be_sent() -> None:
-    assert json_answer({"label": "NaN and Infinity"}).body == b'{"label": "NaN and Infinity"}'
+    assert json_answer({"label": "NaN and Infinity"}).body == b'{"label":"NaN and Infinity"}'
 
 
 def test_all_tokens_of_a_request_have_a_limit(artifacts: dict[str, Toy]) -> None:
