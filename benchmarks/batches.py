@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.contest import hold_between, serve
 from benchmarks.example_artifacts import ROOT, SECTIONS, prepare_sections
+from benchmarks.process_memory import RESIDENT, mib
 from benchmarks.tables import contest, header
 
 CASES = ("1", "10", "100")
@@ -145,8 +146,7 @@ def memory(trigger: str) -> list[float]:
     for number in range(INVOCATIONS + 1):
         handler(event_of(RECORDS_AN_INVOCATION), None)
         if number % MEASURED_EVERY == 0:
-            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-            resident.append(round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1))
+            resident.append(mib(RESIDENT))
     return resident
 
 

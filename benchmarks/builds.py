@@ -16,14 +16,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks import encoder_models
+from benchmarks import encoder_models, generator_models
 from benchmarks.encoder_models import ROOT, WORK
-from layers.compiler.examples import SAMPLES
 
 LARGE = WORK / "checkpoints" / "llama-1b"
 SCRATCH = WORK / "builds"
-# A billion parameters take seconds a text: few of them, and none of the drop that random weights have is refused.
-LARGE_TEXTS = 12
 
 
 def run(say: Callable[..., None]) -> dict[str, Any]:
@@ -33,15 +30,13 @@ def run(say: Callable[..., None]) -> dict[str, Any]:
         say("making a Llama of a billion parameters")
         _large_checkpoint()
     bert = {"source": str(encoder_models.CHECKPOINT), "task": "text-classification", "gate": encoder_models.GATE}
-    data = SCRATCH / "texts.jsonl"
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    texts = (SAMPLES / "texts.jsonl").read_text(encoding="utf-8").splitlines()[:LARGE_TEXTS]
-    data.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    generator_models.write_few_texts()
     large = {
         "source": str(LARGE),
         "task": "text-generation",
         "precision": "int8",
-        "gate": {"data": str(data), "max_drop": 1.0},
+        "gate": generator_models.ANY_DROP,
     }
     found = {}
     for name, table in (("bert-base", bert), ("llama-1b", large)):

@@ -11,10 +11,13 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from time import sleep
-from typing import Any
+from typing import IO, Any
+
+from benchmarks.process_memory import PEAK, mib
 
 ROUNDS = 12
 # Calls per turn: enough that a turn lasts at least this long, so that waking up does not count.
@@ -40,12 +43,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Standing:
-    """One contender: its results by case, or why it could not run, and what it said of itself when it loaded."""
+    """One contender: its results by case, or why it could not run, and what it said of itself when it loaded.
+
+    `peak_mib` is the most that its process had resident, over all cases; None where it has ended by itself.
+    """
 
     name: str
     results: dict[str, Result]
     error: str | None
     facts: dict[str, Any]
+    peak_mib: float | None = None
 
 
 class Worker:
@@ -65,11 +72,12 @@ class Worker:
             "PYTHONWARNINGS": "ignore",
             "HUNDREDFOLD_THREADS": str(threads),
         }
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  # for as long as the process
         self._process = subprocess.Popen(
             [python, "-m", module, name, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._complaints,
             text=True,
             env=environment,
         )
@@ -81,15 +89,27 @@ class Worker:
         if self.error is not None:
             return []
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"case": case, "count": count}) + "\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(json.dumps({"case": case, "count": count}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self.error = self._end()
+            return []
         times: list[float] = self._answer().get("times", [])
         return times
+
+    def peak_mib(self) -> float | None:
+        """The most that the process has had resident, if it is still there."""
+        try:
+            return mib(PEAK, self._process.pid)
+        except LookupError:
+            return None
 
     def close(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.wait()
+        self._complaints.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -99,8 +119,19 @@ class Worker:
                 answer: dict[str, Any] = json.loads(line)
                 self.error = answer.get("error")
                 return answer
-        self.error = f"process ended with status {self._process.wait()}"
+        self.error = self._end()
         return {}
+
+    def _end(self) -> str:
+        """Why a process ended that was not asked to: its status, and the last that it wrote to standard error."""
+        return f"process ended with status {self._process.wait()}: {last_line(self._complaints)}"
+
+
+def last_line(complaints: IO[bytes]) -> str:
+    """The last line of what a process wrote to standard error, cut to what fits into a table."""
+    complaints.seek(0)
+    lines = [line.strip() for line in complaints.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "nothing on standard error"
 
 
 def hold(workers: Sequence[Worker], cases: Sequence[str], say: Any, rounds: int = ROUNDS) -> list[Standing]:
@@ -126,6 +157,7 @@ def hold(workers: Sequence[Worker], cases: Sequence[str], say: Any, rounds: int 
             {case: _result(times[worker.name, case]) for case in cases if times.get((worker.name, case))},
             worker.error,
             worker.facts,
+            worker.peak_mib(),
         )
         for worker in workers
     ]

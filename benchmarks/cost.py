@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.ledger import NAIVE, ONE_THREAD, QUANTIZED, TUNED
@@ -31,7 +32,8 @@ def section(ledger: dict[str, Any]) -> str:
         f"Dollars for a million requests on Lambda, x86-64, {prices.region}, prices of {prices.as_of}: the ledger's "
         "medians, rounded up to the millisecond that is billed, at the memory with as many vCPUs as the measurement "
         "had cores, plus the price of a request. Computed from measurements on this machine, not from a bill; cold "
-        "starts, transfer and free tiers are not in it.",
+        "starts, transfer and free tiers are not in it. In brackets the most MiB that the deployment's process had "
+        "resident while it was measured.",
         "",
         header("", [*titles, "out of the box / cheapest here"]),
     ]
@@ -43,7 +45,26 @@ def section(ledger: dict[str, Any]) -> str:
             if rung in medians
         }
         ours = [costs[rung] for rung in (QUANTIZED, ONE_THREAD) if rung in costs]
-        cells = [f"{costs[rung]:,.2f}" if rung in costs else "" for rung in SIZES]
+        peaks = peaks_of(contest)
+        cells = [f"{costs[rung]:,.2f} [{peaks.get(rung, 'not measured')}]" if rung in costs else "" for rung in SIZES]
         ratio = f"{costs[NAIVE] / min(ours):,.0f}" if ours and NAIVE in costs else ""
         lines.append(f"| {name} | " + " | ".join([*cells, ratio]) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_fitting(ledger)])
+
+
+def peaks_of(contest: Mapping[str, Any]) -> dict[str, int]:
+    """MiB by rung, of those whose peak is known."""
+    known = {s["name"]: s.get("peak_mib") for s in contest["standings"]}
+    return {name: round(peak) for name, peak in known.items() if peak is not None}
+
+
+def _fitting(ledger: Mapping[str, Any]) -> list[str]:
+    """Which of the sizes that are paid for hold the deployment, as far as resident memory tells."""
+    sized = [
+        (name, rung, peaks_of(contest).get(rung)) for name, contest in ledger["workloads"].items() for rung in SIZES
+    ]
+    large = [f"{name}, {rung}" for name, rung, peak in sized if peak is not None and peak > SIZES[rung]]
+    unknown = [f"{name}, {rung}" for name, rung, peak in sized if peak is None]
+    said = [f"Does not fit into the memory it is priced at: {'; '.join(large)}."] if large else []
+    said += [f"Whether it fits was not measured: {'; '.join(unknown)}."] if unknown else []
+    return said or ["Every deployment fits into the memory that it is priced at, by that measure."]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ TRACED = WORK / "peers" / "traced.onnx"
 ORT_INT8 = WORK / "peers" / "onnxruntime-int8.onnx"
 OPENVINO_INT8 = WORK / "peers" / "openvino-int8.xml"
 CTRANSLATE2 = WORK / "peers" / "ctranslate2" / NAME
+FASTEMBED = WORK / "peers" / "fastembed"
 CALIBRATION_TEXTS = 64
 # Random weights have no accuracy, so variants are judged by their distance from fp32's logits.
 GATE = {"metric": "logit_error", "max_drop": 0.05}
@@ -48,13 +53,19 @@ def prepare(say: Callable[[str], None]) -> None:
 
 def token_ids(length: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """[1, length] of real tokens from the sample that ships with the compiler."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(CHECKPOINT / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = endless_tokenizer(CHECKPOINT)
     text = (SAMPLES / "texts.jsonl").read_text(encoding="utf-8")[:20_000]
     return np.resize(np.array(tokenizer.encode(text).ids[1:-1], np.int64), (1, length))
+
+
+def endless_tokenizer(checkpoint: Path) -> Any:
+    """A checkpoint's tokenizer, which neither cuts nor pads."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _checkpoint() -> None:
@@ -131,9 +142,40 @@ def _openvino_int8() -> None:
 
 
 def prepare_ctranslate2() -> None:
-    """CTranslate2's int8 encoder, where it is missing. Raises what its converter raises."""
+    """CTranslate2's int8 encoder, where it is missing. Raises what its converter raises.
+
+    The converter of release 4.8 asks BERT's configuration for `position_embedding_type`, which transformers 5 took out
+    of it: the copy that is converted states it.
+    """
     from ctranslate2.converters import TransformersConverter
 
-    if not CTRANSLATE2.exists():
-        CTRANSLATE2.parent.mkdir(parents=True, exist_ok=True)
-        TransformersConverter(str(CHECKPOINT)).convert(str(CTRANSLATE2), quantization="int8")
+    if CTRANSLATE2.exists():
+        return
+    CTRANSLATE2.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        stated = Path(folder) / NAME
+        shutil.copytree(CHECKPOINT, stated)
+        config = json.loads((CHECKPOINT / "config.json").read_text(encoding="utf-8"))
+        (stated / "config.json").write_text(json.dumps(config | {"position_embedding_type": "absolute"}))
+        TransformersConverter(str(stated)).convert(str(CTRANSLATE2), quantization="int8")
+
+
+def prepare_fastembed() -> Path:
+    """The folder that fastembed takes a model of its user from: onnxruntime's int8 graph beside the tokenizer."""
+    if not FASTEMBED.exists():
+        shutil.copytree(CHECKPOINT, FASTEMBED, ignore=shutil.ignore_patterns("*.safetensors"))
+        shutil.copy(ORT_INT8, FASTEMBED / "model.onnx")
+    return FASTEMBED
+
+
+def texts_of(count: int, tokens: int) -> list[str]:
+    """Different texts that come out as so many tokens each, the special ones at both ends counted."""
+    lines = (SAMPLES / "texts.jsonl").read_text(encoding="utf-8").splitlines()
+    words = cycle(" ".join(json.loads(line)["text"] for line in lines).split())
+    tokenizer = endless_tokenizer(CHECKPOINT)
+    return [cut(tokenizer, " ".join(islice(words, tokens)), tokens - 2) for _ in range(count)]
+
+
+def cut(tokenizer: Any, text: str, tokens: int) -> str:
+    """The beginning of a text that comes out as so many tokens, special ones not counted."""
+    return text[: tokenizer.encode(text, add_special_tokens=False).offsets[:tokens][-1][1]]

@@ -16,6 +16,11 @@ CHECKPOINTS = WORK / "checkpoints"
 ARTIFACTS = WORK / "artifacts"
 CTRANSLATE2 = WORK / "peers" / "ctranslate2"
 TASKS = {"gpt2": "text-generation", "t5-small": "summarization", "marian": "translation", "llama": "text-generation"}
+# A third calibrates, the others judge.
+FEW = 24
+FEW_TEXTS = WORK / "few-texts.jsonl"
+# Random weights have nothing to judge, and judging takes most of a build.
+ANY_DROP = {"data": str(FEW_TEXTS), "max_drop": 1.0}
 # A vocabulary of Marian's usual size, most of it words that never occur.
 MARIAN_WORDS = 58101
 
@@ -28,12 +33,20 @@ def prepare(name: str, say: Callable[[str], None], *, peers: bool = True, precis
     if not (CHECKPOINTS / name).exists():
         say(f"making {name}")
         write_checkpoint(name)
+    write_few_texts()
     table = {"name": name, "source": str(CHECKPOINTS / name), "task": TASKS[name], "precision": precision}
     output = ARTIFACTS if precision == "int8" else WORK / f"artifacts-{precision}"
-    built = build(ModelSpec.model_validate({**table, "gate": {"max_drop": 1.0}}), ROOT, output, "x86_64", say)
+    built = build(ModelSpec.model_validate({**table, "gate": ANY_DROP}), ROOT, output, "x86_64", say)
     if peers and not (CTRANSLATE2 / name).exists():
         _ctranslate2(name)
     return built.directory
+
+
+def write_few_texts() -> None:
+    """The data of ANY_DROP: the sample's first."""
+    FEW_TEXTS.parent.mkdir(parents=True, exist_ok=True)
+    lines = (SAMPLES / "texts.jsonl").read_text(encoding="utf-8").splitlines()[:FEW]
+    FEW_TEXTS.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def write_checkpoint(name: str) -> None:

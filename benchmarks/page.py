@@ -7,19 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batches, builds, cost, endpoint, functions, ledger_page, load, prefixes
+from benchmarks import artifacts, batches, builds, cost, endpoint, functions, ledger_page, load, prefixes
 from benchmarks import memory as resident
 from benchmarks.gpu_page import gpu_section
+from benchmarks.parts import HEADLINE
 from benchmarks.tables import cell, contest, header
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
-Written by `make bench` (the ledger, peers, cold start and load) and `make bench-full` (the rest); `make bench
-WHAT=encoders` runs one part. Contenders live in processes of their own and
-take turns within one run. Figures are medians in milliseconds with quartiles in brackets; the machines are shared, so
-read the ratios, which come from one run, rather than the times. The raw results are in `benchmarks/results/`.
+Written by `make bench` (artifacts, the ledger, peers, cold start and load) and `make bench-full` (the rest);
+`make bench WHAT=encoders` runs one part. Contenders live in processes of their own and take turns within one run.
+Figures are medians in milliseconds with quartiles in brackets; the machines are shared, so read the ratios, which come
+from one run, rather than the times. The raw results are in `benchmarks/results/`.
 """
+FAILURES = "failed.json"
 BASELINE = "torch eager fp32"
 PEER = "onnxruntime optimizer + quantize_dynamic"
 OURS = "hundredfold int8"
@@ -27,7 +29,7 @@ OURS = "hundredfold int8"
 
 def render(results: Path, page: Path = PAGE) -> None:
     """Write the page from whatever results there are, and the ledger's charts beside it."""
-    sections = [HEAD]
+    sections = [HEAD + _headline(results) + _failures(results / FAILURES)]
     for name, write in SECTIONS.items():
         path = results / f"{name}.json"
         if path.is_file():
@@ -39,20 +41,45 @@ def render(results: Path, page: Path = PAGE) -> None:
     page.write_text("\n".join(sections), encoding="utf-8")
 
 
+def _headline(results: Path) -> str:
+    """What the parts of `make bench` took together, once each of them has said it."""
+    files = [results / f"{name}.json" for name in HEADLINE]
+    parts = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+    seconds = [part["seconds"] for part in parts if "seconds" in part]
+    took = f"\nThe parts of `make bench` took {sum(seconds) / 60:.1f} minutes in all.\n"
+    return took if len(seconds) == len(HEADLINE) else ""
+
+
+def _failures(path: Path) -> str:
+    """Parts whose last run failed; what the page has of them is older."""
+    failures = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return "".join(
+        f"\n**{name} failed when it was last run**, {failed['date']}, commit {failed['commit']}: {failed['error']}\n"
+        for name, failed in failures.items()
+    )
+
+
 def _encoders(measured: dict[str, Any], title: str = "BERT-base against its peers") -> str:
     cases = measured["cases"]
-    lines = [f"## {title}", "", contest(measured, "texts x tokens" if " x " in cases[0] else "tokens")]
-    by_name = {standing["name"]: standing["results"] for standing in measured["standings"]}
+    lines = [f"## {title}", "", contest(measured, "texts x tokens")]
+    ours: dict[str, Any] = next((s["results"] for s in measured["standings"] if s["name"] == OURS), {})
     lines += ["", f"`{OURS}` is this many times faster (ratio of medians):", "", header("than", cases)]
-    for name in (BASELINE, "torch eager bf16", PEER, "OpenVINO + NNCF int8"):
-        if by_name.get(name) and by_name.get(OURS):
-            ratios = [by_name[name][case]["median_ms"] / by_name[OURS][case]["median_ms"] for case in cases]
-            lines.append(f"| {name} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
+    for standing in measured["standings"]:
+        theirs = standing["results"]
+        if theirs and standing["name"] != OURS:
+            both = [case in theirs and case in ours for case in cases]
+            cells = [
+                f"{theirs[case]['median_ms'] / ours[case]['median_ms']:.2f}" if ran else ""
+                for case, ran in zip(cases, both, strict=True)
+            ]
+            lines.append(f"| {standing['name']} | " + " | ".join(cells) + " |")
     served = next((s["facts"].get("variant") for s in measured["standings"] if s["name"] == OURS), None)
     lines += [
         "",
         f"The weights are random at BERT-base's real configuration. The build chose `{served}` for this processor; "
-        "it was judged by its distance from fp32's logits, since random weights have no accuracy.",
+        "it was judged by its distance from fp32's logits, since random weights have no accuracy. Contenders are given "
+        "token ids, but for fastembed, which is given texts and runs the graph of the row above its own. CTranslate2 "
+        "gives hidden states: it has no classification head.",
     ]
     return "\n".join(lines)
 
@@ -169,19 +196,20 @@ def _cold_start(measured: dict[str, Any]) -> str:
     lines = [
         "## Cold start",
         "",
-        "A fresh interpreter, from process start to the end of the process after one answer; warm page cache.",
+        "A fresh interpreter, from process start to the first answer; warm page cache. This project's side is the "
+        "HTTPS function handed an event, the torch side the pipeline alone, without an HTTP stack.",
         "",
         "| | median ms [quartiles] |",
         "|---|---|",
     ]
     for name, spread in measured["process start to first answer"].items():
         lines.append(f"| {name} | {spread['median_ms']} [{spread['low_ms']} to {spread['high_ms']}] |")
+    lines += [f"| {name} | could not run: {error} |" for name, error in measured["errors"].items()]
     imports = ", ".join(f"{name} {ms:.0f}" for name, ms in measured["imports"].items())
-    if "peak_mib" in measured:
-        lines += ["", "| | MiB resident at the peak |", "|---|---|"]
-        lines += [f"| {name} | {mib:,} |" for name, mib in measured["peak_mib"].items()]
-        lines += ["", "| installed runtime, with all that it requires | MiB on disk |", "|---|---|"]
-        lines += [f"| {name} | {mib:,} |" for name, mib in measured["installed_mib"].items()]
+    lines += ["", "| | MiB resident at the peak, until the answer |", "|---|---|"]
+    lines += [f"| {name} | {mib:,} |" for name, mib in measured["peak_mib"].items()]
+    lines += ["", "| installed runtime, with all that it requires | MiB on disk |", "|---|---|"]
+    lines += [f"| {name} | {mib:,} |" for name, mib in measured["installed_mib"].items()]
     lines += ["", f"Imports one after the other, ms: {imports}.", "", "Stages of a load, ms:", ""]
     for name, stages in measured["stages"].items():
         lines.append(f"- {name}: " + ", ".join(f"{stage} {ms:.0f}" for stage, ms in stages.items()))
@@ -216,8 +244,9 @@ def _setting(result: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     threads = result["measured"].get("threads")
     cores = f"{threads} threads of {result['cores']} cores" if threads else f"{result['cores']} cores"
+    took = f"measured in {result['seconds'] / 60:.1f} minutes, " if "seconds" in result else ""
     return (
-        f"\n\n_{result['date']}, {result['processor']}, {cores}, Python {result['python']}, {versions}, "
+        f"\n\n_{result['date']}, {took}{result['processor']}, {cores}, Python {result['python']}, {versions}, "
         f"commit {result['commit']}._\n"
     )
 
@@ -237,6 +266,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "load_full": load.section,
     "operators": _operators,
     "memory": resident.section,
+    "artifacts": artifacts.section,
     "builds": builds.section,
     "exactness": _exactness,
     "memory_sizes": _memory_sizes,
