@@ -161,9 +161,15 @@ def prepare_ctranslate2() -> None:
 
 
 def prepare_fastembed() -> Path:
-    """The folder that fastembed takes a model of its user from: onnxruntime's int8 graph beside the tokenizer."""
-    if not FASTEMBED.exists():
-        shutil.copytree(CHECKPOINT, FASTEMBED, ignore=shutil.ignore_patterns("*.safetensors"))
+    """The folder that fastembed takes a model of its user from: onnxruntime's int8 graph beside the tokenizer.
+
+    The tokenizer's configuration says that texts are cut to 128 tokens: in the copy that is left out.
+    """
+    if not (FASTEMBED / "model.onnx").exists():
+        shutil.copytree(CHECKPOINT, FASTEMBED, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
+        settings = FASTEMBED / "tokenizer_config.json"
+        kept = {key: value for key, value in json.loads(settings.read_text()).items() if key != "max_length"}
+        settings.write_text(json.dumps(kept), encoding="utf-8")
         shutil.copy(ORT_INT8, FASTEMBED / "model.onnx")
     return FASTEMBED
 

@@ -133,7 +133,10 @@ def fastembed_runtime() -> Loaded:
     @cache
     def lines(case: str) -> list[str]:
         texts, tokens = sizes(case)
-        return encoder_models.texts_of(texts, tokens)
+        made = encoder_models.texts_of(texts, tokens)
+        if model.token_count(made) != texts * tokens:
+            raise RuntimeError(f"{case}: fastembed reads {model.token_count(made)} tokens")
+        return made
 
     return lambda case: np.array(list(model.embed(lines(case)))), {"fastembed": version("fastembed")}
 
