@@ -45,6 +45,7 @@ def compose(app: App) -> list[ModelStack]:
             Path(_context(app, "output", "build")),
             stage,
             prices,
+            building,
         )
     ]
 

@@ -125,7 +125,9 @@ def backend_of(
             yield ImageBackend(context, size.function.architecture, deploy, building)
         return
     [member] = deployment.members
-    endpoint = GpuEndpoint(scope, "Endpoint", member=member, size=size.endpoint, stage=stage, alarms=alarms)
+    endpoint = GpuEndpoint(
+        scope, "Endpoint", member=member, size=size.endpoint, stage=stage, alarms=alarms, building=building
+    )
     script = Path(STREAM_WRAPPER).name
     with zip_of("forward", {script: (PROJECT / "functions" / "forward" / script).read_text(encoding="utf-8")}) as code:
         yield EndpointBackend(endpoint, code, member.spec.deploy.streaming)

@@ -35,10 +35,11 @@ PLATFORMS = {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Plat
 
 @dataclass(frozen=True)
 class Building:
-    """What functions' images are built on, and the folder of wheels that a build without a network takes."""
+    """What images are built on and from: `wheels` is the folder that a functions' build without a network takes."""
 
     base_image: str = DEFAULT_BASE_IMAGE
     wheels: Path | None = None
+    gpu_dockerfile: Path = GPU_DOCKERFILE
 
     def build_args(self) -> dict[str, str]:
         """As the Dockerfile takes them; none for its own base, so that its hash stays what it is."""
@@ -106,7 +107,7 @@ def image_context(members: Sequence[Member], architecture: Architecture, buildin
 
 
 @contextmanager
-def gpu_context(member: Member) -> Iterator[Path]:
+def gpu_context(member: Member, building: Building) -> Iterator[Path]:
     """The build context of the endpoint's image: the GPU's Dockerfile, and the artifact."""
     with tempfile.TemporaryDirectory(prefix="gpu-image-") as name:
         root = Path(name)
@@ -116,5 +117,6 @@ def gpu_context(member: Member) -> Iterator[Path]:
         (root / "wheels").mkdir()
         (root / "wheels" / "list.txt").write_text("", encoding="utf-8")
         (root / "requirements.txt").write_text("\n".join(gpu_requirements()) + "\n", encoding="utf-8")
-        (root / "Dockerfile").write_text(GPU_DOCKERFILE.read_text(encoding="utf-8") + ENDPOINT_LINES, encoding="utf-8")
+        lines = building.gpu_dockerfile.read_text(encoding="utf-8") + ENDPOINT_LINES
+        (root / "Dockerfile").write_text(lines, encoding="utf-8")
         yield root

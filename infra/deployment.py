@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.admission import Member, admit
-from infra.code import GPU_DOCKERFILE
+from infra.code import Building
 from infra.naming import check_distinct
 from infra.planner.prices import PriceTable
 from infra.sizing import Size, size
@@ -33,7 +33,12 @@ def monthly_budget_usd(deployment: Deployment, stage: Stage) -> float:
 
 
 def deployments(
-    catalogue: dict[str, ModelSpec], catalogue_folder: Path, output: Path, stage: Stage, prices: PriceTable
+    catalogue: dict[str, ModelSpec],
+    catalogue_folder: Path,
+    output: Path,
+    stage: Stage,
+    prices: PriceTable,
+    building: Building,
 ) -> list[Deployment]:
     """One for each model without a group, one for each group; each with its own problems.
 
@@ -46,7 +51,9 @@ def deployments(
             raise CatalogueError(f"[{spec.name}.deploy] group {spec.deploy.group!r} is a model's name; choose another")
     check_distinct(grouped, stage.stack_prefix)
     _check_domains(stage, grouped)
-    return [_deployment(name, specs, catalogue_folder, output, stage, prices) for name, specs in grouped.items()]
+    return [
+        _deployment(name, specs, catalogue_folder, output, stage, prices, building) for name, specs in grouped.items()
+    ]
 
 
 def _check_domains(stage: Stage, names: Iterable[str]) -> None:
@@ -58,7 +65,13 @@ def _check_domains(stage: Stage, names: Iterable[str]) -> None:
 
 
 def _deployment(
-    name: str, specs: list[ModelSpec], catalogue_folder: Path, output: Path, stage: Stage, prices: PriceTable
+    name: str,
+    specs: list[ModelSpec],
+    catalogue_folder: Path,
+    output: Path,
+    stage: Stage,
+    prices: PriceTable,
+    building: Building,
 ) -> Deployment:
     problems: list[str] = []
     members: list[Member] = []
@@ -82,7 +95,9 @@ def _deployment(
         sized = size(members, stage, prices)
     except HundredfoldError as error:
         return Deployment(name, (), None, (str(error),))
-    if sized.endpoint is not None and not GPU_DOCKERFILE.is_file():
-        missing = f"{name}: an endpoint's image is built from {GPU_DOCKERFILE}, which is not there; restore it."
+    if sized.endpoint is not None and not building.gpu_dockerfile.is_file():
+        missing = (
+            f"{name}: an endpoint's image is built from {building.gpu_dockerfile}, which is not there; restore it."
+        )
         return Deployment(name, (), None, (missing,))
     return Deployment(name, tuple(members), sized, ())

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from infra.admission import Member
-from infra.planner.plan import plan_model
+from infra.planner.endpoint_options import endpoint_candidates
+from infra.planner.plan import judged, plan_model, workload_of
 from infra.planner.prices import PriceTable
 from infra.stages import Stage
 from layers.catalogue import DeploySpec, ModelSpec
@@ -36,7 +37,8 @@ class FunctionSize:
 class EndpointSize:
     """A GPU endpoint's instances. An asynchronous one may go down to none.
 
-    `invocations_per_minute` is what each instance should be given before there is another.
+    `invocations_per_minute` is what each instance should be given before there is another; `guessed` says that nothing
+    is known of what the type takes, and that it is the demand in the table.
     """
 
     instance_type: str
@@ -44,6 +46,7 @@ class EndpointSize:
     minimum: int
     maximum: int
     invocations_per_minute: float
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Size:
 
 @dataclass(frozen=True)
 class _Wish:
-    """What one model asks for, its table and its plan together."""
+    """What one model asks for, its table and its plan together. `each_per_second` is one instance's requests."""
 
     target: Literal["lambda", "gpu"]
     memory_mib: int | None
@@ -64,13 +67,13 @@ class _Wish:
     snapstart: bool
     instance_type: str | None
     mode: Mode | None
-    instances_min: int
-    instances_max: int
-    requests_per_second: float
+    instances_min: int = 0
+    instances_max: int | None = None
+    each_per_second: float = 0.0
+    guessed: bool = False
     concurrency: int = 0
 
 
-MANY = 1_000_000
 MOST_MIB = 10240
 # A function that only forwards waits for the network: a quarter of a CPU is more than it uses.
 FORWARDING_MIB = 512
@@ -140,22 +143,21 @@ def _on_endpoint(deploy: DeploySpec, wish: _Wish, stage: Stage) -> Size:
         concurrency=_reserved(deploy, wish.concurrency, stage),
         needed=wish.concurrency,
     )
-    most = min(max(wish.instances_max, 1), stage.max_instances)
+    most = min(wish.instances_max or stage.max_instances, stage.max_instances)
     least = 0 if wish.mode == "asynchronous" else min(max(wish.instances_min, 1), most)
-    # The planner's figure leaves an instance idle part of the time already.
-    per_minute = 60 * wish.requests_per_second / max(wish.instances_max, 1)
-    return Size(function, EndpointSize(wish.instance_type, wish.mode, least, most, per_minute))
+    per_minute = 60 * wish.each_per_second
+    return Size(function, EndpointSize(wish.instance_type, wish.mode, least, most, per_minute, wish.guessed))
 
 
 def _wish(member: Member, prices: PriceTable) -> _Wish:
     """From the table alone where it leaves nothing open."""
     deploy = member.spec.deploy
     if deploy.target == "lambda" and deploy.memory_mib != "auto":
-        return _Wish("lambda", deploy.memory_mib, deploy.provisioned, deploy.snapstart, None, None, 0, 0, 0.0)
+        return _Wish("lambda", deploy.memory_mib, deploy.provisioned, deploy.snapstart, None, None)
+    if deploy.target == "gpu":
+        _check_has_gpu(member.spec, prices)
     if deploy.target == "gpu" and deploy.instance_type != "auto" and deploy.mode != "auto":
-        # Without a plan the demand is what one instance should take, and the stage bounds how many there may be.
-        rate = max(member.spec.traffic.requests_per_second, 1.0)
-        return _Wish("gpu", None, 0, False, deploy.instance_type, deploy.mode, 1, MANY, MANY * rate)
+        return _fixed_endpoint(member, deploy.instance_type, deploy.mode, prices)
     option = plan_model(_unbounded(member.spec), member.manifest, prices).chosen
     return _Wish(
         target=option.target,
@@ -166,9 +168,33 @@ def _wish(member: Member, prices: PriceTable) -> _Wish:
         mode=option.mode if deploy.mode == "auto" else deploy.mode,
         instances_min=option.instances_min,
         instances_max=option.instances_max,
-        requests_per_second=option.requests_per_second,
+        # This figure leaves an instance idle part of the time already.
+        each_per_second=option.requests_per_second / max(option.instances_max, 1),
         concurrency=option.concurrency,
     )
+
+
+def _check_has_gpu(spec: ModelSpec, prices: PriceTable) -> None:
+    """A type that the price table knows to be without a card would never get healthy."""
+    price = prices.instances.get(spec.deploy.instance_type)
+    if price is not None and price.gpu is None:
+        raise CatalogueError(
+            f"[{spec.name}.deploy] instance_type: {spec.deploy.instance_type} has no GPU; name one that has, or remove "
+            "the key and let the planner choose"
+        )
+
+
+def _fixed_endpoint(member: Member, instance_type: str, mode: Mode, prices: PriceTable) -> _Wish:
+    """Nothing is left to choose: whether it meets the demand is not asked, and the stage bounds how many there may be.
+
+    How much an instance takes is the planner's estimate; of a type that it knows nothing about, the demand itself.
+    """
+    work = workload_of(member.spec, member.manifest, prices)
+    for option in judged(work, endpoint_candidates(work)):
+        each = option.requests_per_second / option.instances_max
+        return _Wish("gpu", None, 0, False, instance_type, mode, 1, each_per_second=each)
+    rate = max(member.spec.traffic.requests_per_second, 1.0)
+    return _Wish("gpu", None, 0, False, instance_type, mode, 1, each_per_second=rate, guessed=True)
 
 
 def _unbounded(spec: ModelSpec) -> ModelSpec:

@@ -16,7 +16,7 @@ from constructs import Construct
 
 from infra.acknowledgements import acknowledge
 from infra.admission import Member
-from infra.code import gpu_context
+from infra.code import Building, gpu_context
 from infra.constructs.alarms import ModelAlarms
 from infra.constructs.asynchronous import Exchange
 from infra.constructs.dashboard import ModelDashboard
@@ -50,6 +50,7 @@ class GpuEndpoint(Construct):
         size: EndpointSize,
         stage: Stage,
         alarms: ModelAlarms,
+        building: Building,
     ) -> None:
         super().__init__(scope, construct_id)
         self.name = Stack.of(self).stack_name[:LONGEST_NAME].rstrip("-")
@@ -63,7 +64,7 @@ class GpuEndpoint(Construct):
             retention=RETENTION[stage.log_retention_days],
             removal_policy=removal_of(stage),
         )
-        with gpu_context(member) as context:
+        with gpu_context(member, building) as context:
             image = ecr_assets.DockerImageAsset(
                 self, "Image", directory=str(context), platform=ecr_assets.Platform.LINUX_AMD64
             )

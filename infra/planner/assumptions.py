@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from layers import footprint
+
 
 @dataclass(frozen=True)
 class Assumptions:
@@ -35,11 +37,11 @@ class Assumptions:
     """AWS's default quota of concurrent Lambda executions in a region; a quota increase moves it."""
     requests_per_reserved: float = 10.0
     """A function URL takes this many requests a second for each reserved environment (AWS quota)."""
-    base_memory_mib: float = 192.0
-    """Python, onnxruntime and the HTTP stack: 104 MiB resident with a model of 8 MiB, and room for Lambda's own."""
-    memory_per_weight: float = 2.0
+    base_memory_mib: float = footprint.PROCESS_MIB
+    """Python, onnxruntime and the HTTP stack; this figure and the next two are those that the runtime keeps to."""
+    memory_per_weight: float = footprint.MEMORY_PER_WEIGHT
     """Resident MiB for each MiB of weights: mapped once, and once more where a kernel packs them."""
-    writing_memory_mib: float = 256.0
+    writing_memory_mib: float = footprint.WRITING_MIB
     """Keys and values of the texts that are being written, for models that write."""
     utilization: float = 0.6
     """Endpoints scale out when their instances are busy this share of the time; `infra` sets the same target."""

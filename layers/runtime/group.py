@@ -13,6 +13,7 @@ from typing import Any, Unpack
 
 from layers.artifact import TOKENIZER, Manifest, Variant
 from layers.errors import ArtifactError
+from layers.footprint import MEMORY_PER_WEIGHT, PROCESS_MIB, WRITING_MIB
 from layers.runtime.cache import CacheReport
 from layers.runtime.card import machine_for
 from layers.runtime.cpu import thread_count
@@ -26,12 +27,6 @@ from layers.runtime.request import NO_PARAMETERS
 from layers.runtime.residents import Residents
 from layers.runtime.run import Prediction, StreamEvent
 from layers.runtime.tokenizer import TextTokenizer
-
-# As the planner sizes functions (infra/planner/assumptions.py): Python, onnxruntime and the HTTP stack; weights mapped
-# once, and once more where a kernel packs them; keys and values of texts that are being written.
-PROCESS_BYTES = 192 * MEBIBYTE
-MEMORY_PER_WEIGHT = 2
-WRITING_BYTES = 256 * MEBIBYTE
 
 logger = logging.getLogger("hundredfold.group")
 
@@ -220,11 +215,11 @@ def open_predictors(
 
 def model_bytes(manifest: Manifest) -> int:
     """Memory of a model that is loaded, by the size of what this machine loads of it."""
-    writing = WRITING_BYTES if manifest.task in GENERATIVE_TASKS else 0
+    writing = WRITING_MIB * MEBIBYTE if manifest.task in GENERATIVE_TASKS else 0
     return MEMORY_PER_WEIGHT * manifest.variant_for(machine_for(manifest)).bytes + writing
 
 
 def default_budget_bytes(limit_bytes: int | None = None) -> int:
     """What models may take of the memory that this process may have; without a limit, anything."""
     limit = limit_bytes or memory_bytes()
-    return sys.maxsize if limit is None else max(0, limit - PROCESS_BYTES)
+    return sys.maxsize if limit is None else max(0, limit - PROCESS_MIB * MEBIBYTE)

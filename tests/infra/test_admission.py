@@ -9,8 +9,12 @@ from aws_cdk.assertions import Annotations, Match, Template
 
 from infra.admission import admit
 from infra.app import compose
+from infra.code import Building
+from infra.deployment import deployments
+from infra.planner.prices import PriceTable
+from infra.stages import read_stage
 from layers.artifact import FileRecord, Manifest, Source
-from layers.catalogue import ModelSpec
+from layers.catalogue import ModelSpec, read_catalogue
 from layers.errors import ArtifactError
 from tests.infra.projects import app_of, write_artifact
 
@@ -103,3 +107,14 @@ def test_demand_that_nothing_meets_is_that_models_error(tmp_path: Path) -> None:
     assert Annotations.from_stack(stack).find_error(
         "*", Match.string_like_regexp("fast: nothing answers .* with p95 0.001 ms")
     )
+
+
+def test_an_endpoint_without_its_dockerfile_is_that_models_error(project: Path, tmp_path: Path) -> None:
+    catalogue, stage = read_catalogue(project / "models.toml"), read_stage(project / "stages.toml", "dev")
+    building = Building(gpu_dockerfile=tmp_path / "Dockerfile")
+    found = deployments(catalogue, project, project / "build", stage, PriceTable.read(), building)
+    problems = {each.name: each.problems for each in found if each.name != "unbuilt"}
+    said = f"an endpoint's image is built from {tmp_path / 'Dockerfile'}, which is not there; restore it."
+    assert problems.pop("gpu-now") == (f"gpu-now: {said}",)
+    assert problems.pop("gpu-later") == (f"gpu-later: {said}",)
+    assert set(problems.values()) == {()}

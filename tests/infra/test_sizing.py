@@ -9,16 +9,18 @@ from aws_cdk.assertions import Annotations, Match, Template
 
 from infra.admission import Member
 from infra.app import compose
-from infra.planner.plan import plan_model
+from infra.planner.plan import candidates_of, plan_model, workload_of
 from infra.planner.prices import PriceTable
 from infra.sizing import Size, size
 from infra.stages import Stage
 from layers.artifact import INSTRUCTION_SETS
 from layers.catalogue import ModelSpec
 from layers.errors import CatalogueError
+from layers.runtime.group import default_budget_bytes, model_bytes
+from layers.runtime.memory import MEBIBYTE
 from tests.infra.planner.manifests import manifest_of, spec_of
 from tests.infra.projects import app_of, write_project
-from tests.infra.resources import model_functions
+from tests.infra.resources import model_functions, of_type
 
 BUSY = {"requests_per_second": 2000, "p95_ms": 2000}
 BUSY_CATALOGUE = """
@@ -28,6 +30,17 @@ task = "text-classification"
 [busy.traffic]
 requests_per_second = 2000
 p95_ms = 2000
+"""
+UNKNOWN = """
+[{mode}]
+source = "checkpoint"
+task = "text-classification"
+[{mode}.traffic]
+requests_per_second = 3
+[{mode}.deploy]
+target = "gpu"
+mode = "{mode}"
+instance_type = "ml.p99.xlarge"
 """
 PRICES = PriceTable.read()
 
@@ -92,3 +105,45 @@ def test_what_an_endpoint_cannot_do_is_refused(mode: str, key: str) -> None:
     spec = spec_of(target="gpu", mode=mode, instance_type="ml.g5.xlarge", **{key: True})
     with pytest.raises(CatalogueError, match=f"deploy: {key} needs"):
         sized(spec, "cuda")
+
+
+def test_a_fixed_instance_is_given_what_the_planner_reckons_it_takes() -> None:
+    """Neither the demand nor the number of instances decides it: the type does."""
+    fixed = {"target": "gpu", "mode": "realtime", "instance_type": "ml.g6.xlarge"}
+    for traffic in ({"requests_per_second": 1}, {"requests_per_second": 500, "p95_ms": 0.001}):
+        spec = spec_of(traffic, **fixed)
+        endpoint = sized(spec, "cuda", Stage(name="test", max_instances=7)).endpoint
+        work = workload_of(spec, member(spec, "cuda").manifest, PRICES)
+        [option] = [candidate(work) for candidate in candidates_of(work)]
+        assert endpoint is not None
+        assert (endpoint.guessed, endpoint.maximum) == (False, 7)
+        assert endpoint.invocations_per_minute == pytest.approx(60 * option.requests_per_second / option.instances_max)
+
+
+def test_an_instance_that_nothing_is_known_of_is_given_the_demand_and_the_stack_says_so(tmp_path: Path) -> None:
+    catalogue = "".join(UNKNOWN.format(mode=mode) for mode in ("realtime", "asynchronous"))
+    now, later = compose(app_of(write_project(tmp_path, catalogue), "dev"))
+    [policy] = of_type(Template.from_stack(now), "AWS::ApplicationAutoScaling::ScalingPolicy").values()
+    assert policy["Properties"]["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 180
+    said = "realtime: what one ml.p99.xlarge takes is not known: .* beyond 180 invocations a minute"
+    assert Annotations.from_stack(now).find_warning("*", Match.string_like_regexp(said))
+    assert not Annotations.from_stack(later).find_warning("*", Match.string_like_regexp("not known"))
+
+
+def test_an_instance_without_a_gpu_is_refused() -> None:
+    spec = spec_of(target="gpu", mode="realtime", instance_type="ml.c5.large")
+    with pytest.raises(CatalogueError, match=r"ml\.c5\.large has no GPU"):
+        sized(spec, "cuda")
+
+
+def test_memory_is_one_figure_for_planner_and_runtime() -> None:
+    """A function of the size that the planner gives a group keeps all of its models loaded, and is no larger."""
+    manifests = [manifest_of(weights_mib=weights) for weights in (20.0, 70.0)]
+    works = [workload_of(spec_of(), manifest, PRICES) for manifest in manifests]
+    function_bytes = int(sum(work.needed_mib for work in works)) * MEBIBYTE
+    assert sum(model_bytes(manifest) for manifest in manifests) <= default_budget_bytes(function_bytes)
+    alone = int(works[0].needed_mib) * MEBIBYTE
+    assert model_bytes(manifests[0]) == default_budget_bytes(alone)
+    writing = manifest_of().model_copy(update={"task": "text-generation"})
+    asked = workload_of(spec_of({"tokens_out": 8}), writing, PRICES)
+    assert model_bytes(writing) == default_budget_bytes(int(asked.needed_mib) * MEBIBYTE)
