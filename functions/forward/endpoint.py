@@ -207,11 +207,18 @@ def refused(error: Exception) -> Answer:
         try:
             json.loads(message)
         except ValueError:
-            return failure(status, "the endpoint failed. The cause is in its log.", "endpoint", is_models=False)
+            return _wordless(status)
         return Answer(status, message.encode())
     status = STATUSES.get(code, 502)
     kind = "overloaded" if status == 429 else "endpoint"
     return failure(status, f"the endpoint could not be asked: {code}.", kind, is_models=False)
+
+
+def _wordless(status: int) -> Answer:
+    """A refusal whose words were cut off on the way is one still; anything else came from no application of ours."""
+    if 400 <= status < 500:
+        return failure(status, "the endpoint refused the request. Its words were lost on the way.", "refused")
+    return failure(status, "the endpoint failed. The cause is in its log.", "endpoint", is_models=False)
 
 
 def failure(status: int, error: str, error_type: str, *, is_models: bool = True) -> Answer:

@@ -302,6 +302,12 @@ def test_a_models_refusal_is_final_and_its_failure_is_this_requests_alone() -> N
     assert len(runtime.calls) == 2
 
 
+def test_a_refusal_whose_words_were_cut_off_is_one_still() -> None:
+    [outcome] = ask(Request("x"), target=RealtimeEndpoint(Runtime(of_the_model(422, '{"error": "unkn')), "e"))
+    assert isinstance(outcome, InputError)
+    assert (outcome.status, outcome.error_type) == (422, "refused")
+
+
 def test_an_asynchronous_request_lies_in_s3_and_is_known_by_an_id_that_sagemaker_takes() -> None:
     runtime, s3 = Runtime(), Bucket()
     for name in ("7", "i" * 65, "ü b"):
