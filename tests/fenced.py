@@ -1,6 +1,7 @@
-"""Fenced blocks of the documentation: language, text, and the reason why one is not run, where it has one.
+"""Fenced blocks of the documentation: language, text, and what the line above the fence says of one.
 
-A reason stands on the line above the fence: `<!-- not run: account -->`.
+`<!-- not run: account -->` gives the reason why a block is not run; `<!-- file: mine.toml -->` says that the reader
+writes it to that file.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"(?:^<!-- not run: ([^\n]*?) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"(?:^<!-- (not run|file): ([^\n]*?) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Why a command cannot run where the tests do.
 REASONS = {
     "account": "needs an AWS account",
@@ -20,6 +21,7 @@ REASONS = {
     "environment": "makes the environment that the tests themselves run in",
     "fragment": "a part of a file, to be read",
     "minutes": "takes minutes",
+    "network": "asks the Hugging Face Hub",
 }
 RUN = ("sh", "python")
 SHOWN = ("json", "mermaid", "text", "toml")
@@ -32,6 +34,7 @@ class Block:
     page: Path
     number: int
     reason: str
+    file: str
     language: str
     text: str
 
@@ -42,4 +45,7 @@ class Block:
 def blocks_of(page: Path) -> list[Block]:
     """Every block of a page, in order."""
     found = FENCE.findall(page.read_text(encoding="utf-8"))
-    return [Block(page, number, *parts) for number, parts in enumerate(found)]
+    return [
+        Block(page, number, said if note == "not run" else "", said if note == "file" else "", language, text)
+        for number, (note, said, language, text) in enumerate(found)
+    ]
