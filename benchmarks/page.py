@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import artifacts, batches, builds, cost, endpoint, functions, ledger_page, load, prefixes
+from benchmarks import artifacts, batches, builds, cost, endpoint, functions, ledger_page, load, prefixes, profiles
 from benchmarks import memory as resident
 from benchmarks.gpu_page import gpu_section
 from benchmarks.parts import HEADLINE
@@ -255,6 +255,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "ledger": lambda measured: f"{ledger_page.section(measured)}\n{cost.section(measured)}",
     "encoders": _encoders,
     "encoders_full": lambda measured: _encoders(measured, "BERT-base, every length and batch"),
+    "profiles": profiles.section,
     "generators": _generators,
     "prefixes": prefixes.section,
     "events": _events,

@@ -6,6 +6,7 @@ from __future__ import annotations
 HEADLINE = ("artifacts", "ledger", "encoders", "generators", "cold_start", "load")
 # What `make bench-full` runs besides.
 REST = (
+    "profiles",
     "prefixes",
     "operators",
     "events",
