@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib.util
 import json
@@ -274,6 +275,38 @@ def test_every_parameter_is_documented() -> None:
     }
     assert {"truncate", "top_k", "dimensions"} <= names
     assert sorted(names - documented) == []
+
+
+# Messages
+
+TABLES_OF_MESSAGES = (("docs/adding-a-model.md", "Refusals"), ("docs/troubleshooting.md", "Errors"))
+
+
+@functools.cache
+def said_by_the_code() -> str:
+    """Every text in the sources, with `...` for what is filled in."""
+    texts = []
+    for path in [path for folder in ("layers", "functions") for path in sorted((ROOT / folder).rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "..." for part in node.values]
+                texts.append("".join(str(part) for part in parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts)
+
+
+def messages() -> Iterator[Any]:
+    for page, heading in TABLES_OF_MESSAGES:
+        for row in rows(section(page, heading)).values():
+            for message in re.findall(r"`([^`]+)`", row[0]):
+                yield pytest.param(message, id=message[:50])
+
+
+@pytest.mark.parametrize("message", list(messages()))
+def test_a_message_in_the_documentation_is_one(message: str) -> None:
+    for part in message.split("..."):
+        assert part.strip() in said_by_the_code(), f"no source says {part.strip()!r}"
 
 
 # Tasks and dependencies
