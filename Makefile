@@ -18,6 +18,7 @@ help:
 	@echo "make chaos     the tests of queues and buckets, large: 10,500 records, 5 million lines"
 	@echo "make test      the tests (installs torch, the reference they compare with)"
 	@echo "make image-test   a container image, and every kind of event sent to it within Lambda's limits"
+	@echo "make cdk-test   a deployment rehearsed on loopback, its image published where containers run"
 	@echo "make e2e AWS_PROFILE=NAME   a small deployment on a real AWS account, asked, destroyed and looked for; costs money"
 	@echo "make check     lint, types, import directions, file sizes"
 	@echo "make fuzz      bad input for longer than the tests send it"

@@ -62,9 +62,8 @@ def _add_nag(app: App) -> None:
     Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
 
 
-def main() -> int:
+def main(app: App) -> int:
     """Synthesize for the CDK's command line. Exit status 2: what was written in a file cannot be deployed."""
-    app = App()
     try:
         compose(app)
     except HundredfoldError as error:
@@ -75,4 +74,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(App()))

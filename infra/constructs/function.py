@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import Duration
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_applicationautoscaling as scaling
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -51,6 +51,7 @@ class ModelFunction(Construct):
             log_group=logged.log_group,
             tracing=lambda_.Tracing.ACTIVE,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if size.snapstart else None,
+            current_version_options=lambda_.VersionOptions(removal_policy=_keeping(size)),
         )
         self.version = self.function.current_version
         self.live = lambda_.Alias(self, "Live", alias_name="live", version=self.version)
@@ -85,3 +86,8 @@ class ModelFunction(Construct):
                 min_capacity=min(entry.minimum, size.warm_maximum),
                 max_capacity=min(entry.maximum, size.warm_maximum),
             )
+
+
+def _keeping(size: FunctionSize) -> RemovalPolicy:
+    """Earlier versions stay to go back to, and go with their function; those with a snapshot would be paid for."""
+    return RemovalPolicy.DESTROY if size.snapstart else RemovalPolicy.RETAIN

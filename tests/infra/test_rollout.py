@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk.assertions import Template
+from aws_cdk.assertions import Annotations, Match, Template
 
 from infra.app import compose
 from tests.infra.conftest import Templates
-from tests.infra.projects import app_of
-from tests.infra.resources import of_type, only
+from tests.infra.projects import app_of, write_project
+from tests.infra.resources import model_functions, of_type, only
+
+VERSION = "AWS::Lambda::Version"
+SWITCHED_OFF = """
+[off]
+source = "checkpoint"
+task = "text-classification"
+[off.deploy]
+triggers = ["https", "queue"]
+concurrency = 0
+"""
 
 
 def test_every_alias_is_moved_by_codedeploy(prod: Templates) -> None:
@@ -101,3 +111,20 @@ def test_the_zip_holds_the_check_and_the_goldens(project: Path) -> None:
     golden = {"inputs": "a text", "parameters": {}, "outputs": [[{"label": "a", "score": 0.75}]], "tolerance": 0.05}
     assert {"plain-v1.5": [golden]} in goldens
     assert all(file.with_name("handler.py").is_file() for file in files)
+
+
+def test_earlier_versions_stay_to_go_back_to_unless_their_snapshots_cost(dev: Templates) -> None:
+    """CloudFormation deletes what a version replaced, and rolling back by hand needs it."""
+    kept = {each.get("DeletionPolicy", "Delete") for each in of_type(dev["everything"], VERSION).values()}
+    snapshots = {each.get("DeletionPolicy", "Delete") for each in of_type(dev["batches"], VERSION).values()}
+    assert (kept, snapshots) == ({"Retain"}, {"Delete"})
+
+
+def test_a_model_that_is_switched_off_answers_nobody_and_is_not_checked(tmp_path: Path) -> None:
+    [stack] = compose(app_of(write_project(tmp_path, SWITCHED_OFF), "dev"))
+    template = Template.from_stack(stack)
+    functions = model_functions(template).values()
+    assert {each["ReservedConcurrentExecutions"] for each in functions} == {0}
+    assert checks(template) == {}
+    said = Match.string_like_regexp("concurrency = 0: no request is answered")
+    assert Annotations.from_stack(stack).find_warning("*", said)

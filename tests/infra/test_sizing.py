@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,12 @@ from infra.planner.prices import PriceTable
 from infra.sizing import Size, size
 from infra.stages import Stage
 from layers.artifact import INSTRUCTION_SETS
-from layers.catalogue import ModelSpec
+from layers.catalogue import ModelSpec, read_catalogue
 from layers.errors import CatalogueError
 from layers.runtime.group import default_budget_bytes, model_bytes
 from layers.runtime.memory import MEBIBYTE
 from tests.infra.planner.manifests import manifest_of, spec_of
-from tests.infra.projects import app_of, write_project
+from tests.infra.projects import app_of, write_artifact, write_project
 from tests.infra.resources import model_functions, of_type
 
 BUSY = {"requests_per_second": 2000, "p95_ms": 2000}
@@ -42,6 +44,15 @@ target = "gpu"
 mode = "{mode}"
 instance_type = "ml.p99.xlarge"
 """
+FOR_ARM = """
+[small]
+source = "checkpoint"
+task = "text-classification"
+[small.deploy]
+target = "lambda"
+memory_mib = 1769
+architecture = "arm64"
+"""
 PRICES = PriceTable.read()
 
 
@@ -52,6 +63,20 @@ def member(spec: ModelSpec, target: str = "x86_64") -> Member:
 
 def sized(spec: ModelSpec, target: str = "x86_64", stage: Stage | None = None) -> Size:
     return size([member(spec, target)], stage or Stage(name="test", max_instances=100), PRICES)
+
+
+@pytest.mark.parametrize("target", ["x86_64", "arm64"])
+def test_functions_run_on_what_the_artifact_was_built_for(tmp_path: Path, target: str) -> None:
+    write_project(tmp_path, FOR_ARM if target == "arm64" else FOR_ARM.replace("arm64", "auto"))
+    shutil.rmtree(tmp_path / "build" / "small")
+    write_artifact(tmp_path / "build" / "small", read_catalogue(tmp_path / "models.toml")["small"], target=target)
+    app = app_of(tmp_path, "dev")
+    [stack] = compose(app)
+    [function] = model_functions(Template.from_stack(stack)).values()
+    assert function["Architectures"] == [target]
+    assets = json.loads((Path(app.synth().directory) / "small.assets.json").read_text(encoding="utf-8"))
+    [image] = assets["dockerImages"].values()
+    assert image["source"]["platform"] == {"x86_64": "linux/amd64", "arm64": "linux/arm64"}[target]
 
 
 def test_what_the_plan_needs_is_reserved_where_the_table_says_nothing() -> None:
