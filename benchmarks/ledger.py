@@ -128,23 +128,17 @@ def run_one(name: str, say: Callable[..., None], rounds: int | None = None) -> d
     workload = workloads()[name]
     prepare(workload, say)
     usual = READING_ROUNDS if workload.new_tokens is None else WRITING_ROUNDS
-    return hold_between(rungs(workload), __name__, [name], THREADS, say, rounds or usual)
+    return hold_between(rungs(workload), __name__, [name], THREADS, say, rounds or usual, [name])
 
 
-def _contender(name: str) -> Loaded:
-    """The worker's side: the workload is known when the first case comes."""
-    calls: dict[str, Callable[[], Any]] = {}
-
-    def call(case: str) -> Any:
-        if case not in calls:
-            workload = workloads()[case]
-            calls[case] = deploy(workload, rungs(workload)[name])
-        return calls[case]()
-
-    return call, {}
+def _contender(rung: str, name: str) -> Loaded:
+    """The worker's side: a rung of a workload."""
+    workload = workloads()[name]
+    call = deploy(workload, rungs(workload)[rung])
+    return lambda _case: call(), {}
 
 
-CONTENDERS: dict[str, Callable[[], Loaded]] = {name: partial(_contender, name) for name in {**READING, **WRITING}}
+CONTENDERS: dict[str, Callable[[str], Loaded]] = {name: partial(_contender, name) for name in {**READING, **WRITING}}
 
 
 if __name__ == "__main__":

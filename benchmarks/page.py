@@ -18,8 +18,9 @@ HEAD = """# Benchmarks
 
 Written by `make bench` (artifacts, the ledger, peers, cold start and load) and `make bench-full` (the rest);
 `make bench WHAT=encoders` runs one part. Contenders live in processes of their own and take turns within one run.
-Figures are medians in milliseconds with quartiles in brackets; the machines are shared, so read the ratios, which come
-from one run, rather than the times. The raw results are in `benchmarks/results/`.
+Figures are medians in milliseconds with quartiles in brackets; what takes more than 10 s is called once. The machines
+are shared, so read the ratios, which come from one run, rather than the times. The raw results are in
+`benchmarks/results/`.
 """
 FAILURES = "failed.json"
 BASELINE = "torch eager fp32"

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import cost
 from benchmarks.__main__ import run_part
 from benchmarks.cold_start import first_answer, in_turns
-from benchmarks.contest import Result, Standing, Worker
+from benchmarks.contest import Result, Standing, Worker, hold
 from benchmarks.encoder_models import ROOT, cut, endless_tokenizer
 from benchmarks.ledger import NAIVE, ONE_THREAD, QUANTIZED, TUNED
 from benchmarks.page import render
@@ -42,6 +42,28 @@ def test_a_contender_whose_process_ends_says_what_it_wrote_last() -> None:
         assert worker.peak_mib() is None
     finally:
         worker.close()
+
+
+class Told(Worker):
+    """A contender of whom the milliseconds of every call are told."""
+
+    def __init__(self, name: str, ms: float) -> None:
+        self.name, self.ms, self.calls = name, ms, 0
+        self.error, self.facts = None, {}
+
+    def call(self, _case: str, count: int) -> list[float]:
+        self.calls += count
+        return [self.ms] * count
+
+    def peak_mib(self) -> float | None:
+        return None
+
+
+def test_what_takes_long_is_called_once_and_that_call_counts() -> None:
+    slow, quick = Told("slow", 39_000.0), Told("quick", 100.0)
+    standings = {standing.name: standing.results["1"] for standing in hold([slow, quick], ["1"], print, rounds=2)}
+    assert (slow.calls, standings["slow"].calls, standings["slow"].median_ms) == (1, 1, 39_000.0)
+    assert standings["quick"].calls > 1
 
 
 def test_the_peak_of_a_child_is_not_that_of_its_parent() -> None:
