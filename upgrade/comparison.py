@@ -20,7 +20,7 @@ SLOWER = 1.10
 class Finding:
     """One line of the report: an area, what of it, before and after."""
 
-    area: Literal["accuracy", "parity", "goldens", "latency", "fused nodes", "API", "tensors", "warnings"]
+    area: Literal["accuracy", "choice", "parity", "goldens", "latency", "fused nodes", "API", "tensors", "warnings"]
     subject: str
     before: str
     after: str
@@ -39,18 +39,13 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Fin
 
 
 def compare_latencies(latencies: Latencies, baseline: str) -> Iterator[Finding]:
-    """Findings of every contender against the baseline, and of the recorded answers."""
-    judgement: Judgement
+    """Findings of every contender against the baseline, and of the recorded answers.
+
+    Latency is judged where the same variant answered; of another one, the time is told beside its name.
+    """
     for name, medians in latencies.median_ms.items():
-        if name == baseline:
-            continue
-        for model, after in medians.items():
-            before = latencies.median_ms[baseline][model]
-            apart = latencies.low_ms[name][model] > latencies.high_ms[baseline][model]
-            judgement = "worse" if after > SLOWER * before and apart else "same"
-            yield Finding(
-                "latency", f"{model}, {name}", f"{before:.2f} ms", f"{after:.2f} ms, {after / before:.2f}x", judgement
-            )
+        for model in medians if name != baseline else ():
+            yield _latency(latencies, model, baseline, name)
     for name, error in latencies.errors.items():
         yield Finding("latency", name, "answers", error, "worse")
     for name, differences in latencies.goldens.items():
@@ -62,6 +57,17 @@ def compare_latencies(latencies: Latencies, baseline: str) -> Iterator[Finding]:
                 difference or "as recorded",
                 "worse" if difference else "same",
             )
+
+
+def _latency(latencies: Latencies, model: str, baseline: str, name: str) -> Finding:
+    before, after = (latencies.median_ms[each][model] for each in (baseline, name))
+    times = f"{before:.2f} ms", f"{after:.2f} ms, {after / before:.2f}x"
+    was, now = (latencies.variants[each][model] for each in (baseline, name))
+    if was != now:
+        return Finding("choice", f"{model}, {name}", f"{was}: {times[0]}", f"{now}: {times[1]}", "changed")
+    apart = latencies.low_ms[name][model] > latencies.high_ms[baseline][model]
+    slower = after > SLOWER * before and apart
+    return Finding("latency", f"{model}, {name}, {was}", *times, "worse" if slower else "same")
 
 
 def _models(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Finding]:
@@ -82,8 +88,8 @@ def _models(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> I
     counted = sum(sum(variant["fused_nodes"].values()) for variant in old.values())
     if all(old[each]["fused_nodes"] == new[each]["fused_nodes"] for each in old if each in new):
         yield Finding("fused nodes", name, f"{counted} in {len(old)} variants", "the same", "same")
-    if before["chosen"] != after["chosen"]:
-        yield Finding("accuracy", f"{name}, chosen", _chosen(before["chosen"]), _chosen(after["chosen"]), "changed")
+    kept = before["chosen"] == after["chosen"]
+    yield Finding("choice", name, _chosen(before["chosen"]), _chosen(after["chosen"]), "same" if kept else "changed")
 
 
 def _chosen(by_machine: Mapping[str, str]) -> str:

@@ -1,7 +1,8 @@
-"""What one environment makes of the project; run with its interpreter: `python -m upgrade.observe FOLDER`.
+"""What one environment makes of the project; run with its interpreter.
 
-Builds and gates the example models into FOLDER, runs the tests of PARITY, reads the API that the project
-uses, collects the warnings of all this, and leaves `FOLDER/observed.json`.
+`python -m upgrade.observe FOLDER CATALOGUE [FAMILY]` builds and gates the catalogue's models into FOLDER, runs the
+tests of PARITY (those of a family alone, where one is named), reads the API that the project uses, collects the
+warnings of all this, and leaves `FOLDER/observed.json`.
 """
 
 from __future__ import annotations
@@ -30,24 +31,24 @@ OBSERVED = "observed.json"
 PARITY = ("test_parity", "test_parity_decoders", "test_parity_seq2seq")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, catalogue: Path, family: str = "") -> None:
     """Observe this environment; artifacts stay in `folder` to be timed."""
     folder.mkdir(parents=True, exist_ok=True)
     with _warnings() as warned:
         observed: dict[str, Any] = {
-            "models": {name: _built(name, folder) for name in read_catalogue(ROOT / "models.toml")},
-            "parity": _parity(),
-            "tensors": _timed("tensor names", names_of_families),
+            "models": {name: _built(name, folder, catalogue) for name in read_catalogue(catalogue)},
+            "parity": _parity(family),
+            "tensors": _timed("tensor names", lambda: names_of_families(family)),
             "api": _timed("API", lambda: describe(uses_of(LIBRARIES))),
         }
     observed["warnings"] = sorted(warned)
     (folder / OBSERVED).write_text(json.dumps(observed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _built(name: str, folder: Path) -> dict[str, Any]:
-    spec = read_catalogue(ROOT / "models.toml")[name]
+def _built(name: str, folder: Path, catalogue: Path) -> dict[str, Any]:
+    spec = read_catalogue(catalogue)[name]
     try:
-        built = _timed(f"build {name}", lambda: build(spec, ROOT, folder, "x86_64", lambda _line: None))
+        built = _timed(f"build {name}", lambda: build(spec, catalogue.parent, folder, "x86_64", lambda _line: None))
     except HundredfoldError as error:
         return {"error": str(error)}
     manifest = built.manifest.model_dump(mode="json")
@@ -71,11 +72,12 @@ def _last_line(text: str) -> str:
     return lines[0].removeprefix("E").strip()[:300] if lines else "failed"
 
 
-def _parity() -> dict[str, str]:
+def _parity(family: str) -> dict[str, str]:
     outcomes = _Outcomes()
     paths = [str(ROOT / "tests" / "compiler" / f"{name}.py") for name in PARITY]
     # Without pytest's own collection of warnings, which would keep them from ours.
     options = ["-q", "--no-header", "--no-summary", "-p", "no:warnings", "-p", "no:cacheprovider", f"--rootdir={ROOT}"]
+    options += ["-k", family] if family else []
     _timed("parity", lambda: pytest.main([*options, *paths], plugins=[outcomes]))
     return outcomes.by_test
 
@@ -114,4 +116,4 @@ def _timed(title: str, work: Callable[[], Any]) -> Any:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -46,7 +46,7 @@ def test_equal_observations_are_the_same() -> None:
         (lambda after: variant(after).update(fused_nodes={"Add": 9}), "fused nodes: toy, int8", "worse"),
         (lambda after: after["models"].update(toy={"error": "refused"}), "accuracy: toy", "worse"),
         (lambda after: after["models"]["toy"].update(variants=[]), "accuracy: toy, int8", "worse"),
-        (lambda after: after["models"]["toy"].update(chosen={}), "accuracy: toy, chosen", "changed"),
+        (lambda after: after["models"]["toy"].update(chosen={}), "choice: toy", "changed"),
         (lambda after: after["parity"].update(test_a="1e-2 of the scale"), "parity: test_a", "worse"),
         (lambda after: after["parity"].pop("test_a"), "parity: test_a", "worse"),
         (lambda after: after["tensors"].update(bert=["encoder.w"]), "tensors: bert", "changed"),
@@ -65,16 +65,25 @@ def test_a_difference_is_judged(change: Callable[[dict[str, Any]], Any], subject
 def test_slower_than_the_spread_is_worse(median: float, low: float, judgement: str) -> None:
     spread = [{"pinned": {"toy": 1.0}, "newest": {"toy": value}} for value in (median, low, median)]
     spread[2]["pinned"]["toy"] = 1.02
-    [finding] = compare_latencies(Latencies(spread[0], spread[1], spread[2], {}, {}), "pinned")
-    assert finding.judgement == judgement
+    same = {"pinned": {"toy": "int8-row"}, "newest": {"toy": "int8-row"}}
+    [finding] = compare_latencies(Latencies(spread[0], spread[1], spread[2], {}, same, {}), "pinned")
+    assert (finding.area, finding.judgement) == ("latency", judgement)
+
+
+def test_another_variants_time_is_told_and_not_judged() -> None:
+    medians = {"pinned": {"toy": 3.77}, "newest": {"toy": 5.0}}
+    variants = {"pinned": {"toy": "int8-dynamic"}, "newest": {"toy": "int8-row-7bit"}}
+    [finding] = compare_latencies(Latencies(medians, medians, medians, {}, variants, {}), "pinned")
+    assert (finding.area, finding.judgement) == ("choice", "changed")
+    assert (finding.before, finding.after) == ("int8-dynamic: 3.77 ms", "int8-row-7bit: 5.00 ms, 1.33x")
 
 
 def test_an_answer_other_than_the_recorded_one_is_worse() -> None:
     answers = {"pinned": {"toy": None}, "newest": {"toy": "expected 1, got 2"}}
-    findings = compare_latencies(Latencies({}, {}, {}, answers, {}), "pinned")
+    findings = compare_latencies(Latencies({}, {}, {}, answers, {}, {}), "pinned")
     assert [finding.judgement for finding in findings] == ["same", "worse"]
 
 
 def test_a_contender_that_does_not_load_is_worse() -> None:
-    failed = Latencies({"pinned": {"toy": 1.0}}, {}, {}, {"newest": {}}, {"newest": "ImportError"})
+    failed = Latencies({"pinned": {"toy": 1.0}}, {}, {}, {"newest": {}}, {}, {"newest": "ImportError"})
     assert [finding.judgement for finding in compare_latencies(failed, "pinned")] == ["worse"]
