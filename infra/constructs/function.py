@@ -77,6 +77,13 @@ class ModelFunction(Construct):
 
     def keep_warm(self, size: FunctionSize, schedule: Sequence[ScheduleSpec]) -> None:
         """Keep environments ready, more of them as they fill up and at the times that are scheduled."""
+        # Scaling alone keeps none: it follows a metric that is published once there are some (Lambda's guide,
+        # "Managing provisioned concurrency").
+        alias = self.live.node.default_child
+        assert isinstance(alias, lambda_.CfnAlias)
+        alias.provisioned_concurrency_config = lambda_.CfnAlias.ProvisionedConcurrencyConfigurationProperty(
+            provisioned_concurrent_executions=size.warm_minimum
+        )
         target = self.live.add_auto_scaling(min_capacity=size.warm_minimum, max_capacity=size.warm_maximum)
         target.scale_on_utilization(utilization_target=WARM_UTILIZATION)
         for number, entry in enumerate(schedule):

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from layers.artifact import Manifest
 from tests.e2e.account import CannotStartError, ProfileAccount, Resource, resources_of
 from tests.e2e.leftovers import Published, left
-from tests.e2e.promises import unkept
+from tests.e2e.promises import cold, unkept
 from tests.e2e.questions import PAUSE_SECONDS, TRIES, check_bucket, check_queue, check_url
 from tests.rehearsal.cdk import ROOT
 
@@ -88,7 +88,7 @@ def ask(account: ProfileAccount, manifest: Manifest, resources: list[Resource]) 
     [stack] = account.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
     say("looking at what the stack promised")
-    missing = unkept(account, resources, outputs["Url"])
+    missing = [*unkept(account, resources, outputs["Url"]), *cold(account, resources)]
     assert not missing, "; ".join(missing)
     golden = manifest.goldens[0]
     say("asking the URL, with and without a signature")

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from tests.e2e.account import Account, Resource, names_of
 
 QUEUE, BUCKET, ALARM = "AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::CloudWatch::Alarm"
+TARGET, PROVISIONED = "AWS::ApplicationAutoScaling::ScalableTarget", "RequestedProvisionedConcurrentExecutions"
 TLS_ONLY = "aws:SecureTransport"
 
 
@@ -63,11 +64,23 @@ def _targets(account: Account, resources: list[Resource]) -> Iterator[str]:
     found = account.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="lambda")
     there = {target["ResourceId"] for target in found["ScalableTargets"]}
     for each in resources:
-        if each.kind == "AWS::ApplicationAutoScaling::ScalableTarget":
+        if each.kind == TARGET:
             # CloudFormation's name of it: resource, dimension and namespace between bars.
             wanted = each.name.split("|")[0]
             if wanted not in there:
                 yield f"{wanted}: its provisioned concurrency does not scale"
+
+
+def cold(account: Account, resources: list[Resource]) -> list[str]:
+    """Functions whose provisioned concurrency scales and that have none; moto knows nothing of either."""
+    named = [each.name.split("|")[0].split(":") for each in resources if each.kind == TARGET]
+    asked = [{"FunctionName": function, "Qualifier": alias} for _, function, alias in named]
+    functions = account.client("lambda")
+    return [
+        f"{each['FunctionName']}: no environment is kept warm"
+        for each in asked
+        if not (_answer(functions.get_provisioned_concurrency_config, **each) or {}).get(PROVISIONED)
+    ]
 
 
 def _answer(call: Callable[..., dict[str, Any]], **asked: Any) -> dict[str, Any] | None:

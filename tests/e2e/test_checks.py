@@ -15,11 +15,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from layers.artifact import Golden
 from tests.e2e.account import Resource
 from tests.e2e.leftovers import Published, left
-from tests.e2e.promises import unkept
+from tests.e2e.promises import cold, unkept
 from tests.e2e.questions import check_bucket, check_queue, check_url, signed_headers
 from tests.functions.stand_in import REGION, StandIn, stand_in
 from tests.rehearsal.registry import MANIFEST_TYPE
@@ -137,6 +138,29 @@ def test_each_promise_that_was_not_kept_is_named(aws: StandIn, stack: Stack) -> 
     assert len(said) == 5
     named = ("the URL of", "TLS", "no such alarm", "does not scale")
     assert [sum(words in each for each in said) for words in named] == [1, 2, 1, 1]
+
+
+class Warm:
+    """Lambda, with provisioned concurrency for the functions that it is given."""
+
+    def __init__(self, **executions: int) -> None:
+        self._executions = executions
+
+    def client(self, _: str) -> Warm:
+        return self
+
+    def get_provisioned_concurrency_config(self, FunctionName: str, Qualifier: str) -> dict[str, int]:  # noqa: N803
+        assert Qualifier == "live"
+        if FunctionName in self._executions:
+            return {"RequestedProvisionedConcurrentExecutions": self._executions[FunctionName]}
+        said = {"Error": {"Code": "ProvisionedConcurrencyConfigNotFoundException"}}
+        raise ClientError({**said, "ResponseMetadata": {"HTTPStatusCode": 404}}, "GetProvisionedConcurrencyConfig")
+
+
+def test_a_function_that_scales_and_has_nothing_warm_is_named() -> None:
+    kind, ending = "AWS::ApplicationAutoScaling::ScalableTarget", "lambda:function:ProvisionedConcurrency|lambda"
+    scaled = [Resource(kind, kind, f"function:{name}:live|{ending}", "CREATE_COMPLETE") for name in ("warm", "cold")]
+    assert cold(Warm(warm=1), scaled) == ["cold: no environment is kept warm"]
 
 
 def test_what_costs_and_is_still_there_is_named_until_it_is_gone(aws: StandIn, stack: Stack) -> None:

@@ -67,7 +67,18 @@ def test_warm_environments_follow_their_use_and_the_schedule(dev: Templates) -> 
     }
 
 
+def test_environments_are_warm_before_anything_scales(dev: Templates) -> None:
+    """Utilization is published only where there is provisioned concurrency: without a first one, none would ever be."""
+    aliases = of_type(dev["everything"], "AWS::Lambda::Alias")
+    warm = {name: each["Properties"].get("ProvisionedConcurrencyConfig") for name, each in aliases.items()}
+    [https] = [name for name in warm if name.startswith("Https")]
+    assert warm.pop(https) == {"ProvisionedConcurrentExecutions": 2}
+    assert set(warm.values()) == {None}
+
+
 def test_nothing_is_kept_warm_unasked(dev: Templates) -> None:
+    for alias in of_type(dev["batches"], "AWS::Lambda::Alias").values():
+        assert "ProvisionedConcurrencyConfig" not in alias["Properties"]
     dev["batches"].resource_count_is("AWS::ApplicationAutoScaling::ScalableTarget", 0)
 
 
