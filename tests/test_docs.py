@@ -159,6 +159,22 @@ def help_of(*call: str) -> str:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 
 
+SOURCES = ("layers/compiler/architectures", "layers/runtime/tasks")
+
+
+@pytest.mark.parametrize("page", ["docs/adding-an-architecture.md", "docs/adding-a-task.md"])
+def test_a_fragment_is_what_the_code_says(page: str) -> None:
+    said = {
+        line.strip()
+        for folder in SOURCES
+        for path in (ROOT / folder).glob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    }
+    for block in blocks_of(ROOT / page):
+        for line in block.text.splitlines() if block.language == "python" else ():
+            assert line.strip() in said or "..." in line, f"{block}: {line.strip()!r} is nowhere"
+
+
 # models.toml
 
 
