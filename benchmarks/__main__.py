@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib
 import json
-import os
-import platform
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,6 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from benchmarks.machine import machine
 from benchmarks.page import FAILURES, render
 from benchmarks.parts import HEADLINE, ON_REQUEST, REST
 
@@ -73,23 +70,6 @@ def run_part(name: str, run: Callable[[Say], Any], results: Path) -> bool:
         failures_file.write_text(json.dumps(failures, indent=1) + "\n", encoding="utf-8")
     say("failed" if name in failures else "done")
     return name not in failures
-
-
-def machine() -> dict[str, Any]:
-    """What the figures depend on: processor, cores, versions, commit, date."""
-    from importlib.metadata import version
-
-    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    model = next((line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name")), "")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "processor": model or platform.processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("onnxruntime", "torch", "transformers", "tokenizers")},
-        "commit": commit.stdout.strip(),
-    }
 
 
 if __name__ == "__main__":

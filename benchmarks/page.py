@@ -274,4 +274,5 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "memory_sizes": _memory_sizes,
     "gpu": gpu_section,
     "endpoint": endpoint.section,
+    "endpoint_card": endpoint.section,
 }

@@ -18,4 +18,4 @@ REST = (
 )
 # Run by name only: an emulator that pip does not install; root and control groups; ten minutes and ten gigabytes;
 # a graphics card; an emulator out of a wheel.
-ON_REQUEST = ("exactness", "memory_sizes", "builds", "gpu", "endpoint", "functions")
+ON_REQUEST = ("exactness", "memory_sizes", "builds", "gpu", "endpoint", "endpoint_card", "functions")

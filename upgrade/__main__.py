@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.__main__ import machine
+from benchmarks.machine import machine
 from upgrade import comparison, latency
 from upgrade.environment import Environment, InstallError, overlaid, pinned
 from upgrade.observe import OBSERVED
