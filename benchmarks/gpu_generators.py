@@ -15,7 +15,6 @@ from benchmarks.generators import parse, prompt_ids
 
 CASES = gpu_models.GENERATOR_CASES
 Loaded = tuple[Callable[[str], Any], dict[str, Any]]
-MODELS = ("gpt2", "t5-small")
 
 
 def hundredfold() -> Loaded:
@@ -24,7 +23,7 @@ def hundredfold() -> Loaded:
     from layers.runtime.generation.engine import GenerationEngine
     from layers.runtime.generation.options import DecodingOptions
 
-    engines = {name: GenerationEngine.load(gpu_models.ARTIFACTS / name) for name in MODELS}
+    engines = {name: GenerationEngine.load(gpu_models.ARTIFACTS / name) for name in gpu_models.WRITERS}
 
     def call(case: str) -> Any:
         name, prompt, new, beams = parse(case)

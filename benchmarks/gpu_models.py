@@ -17,6 +17,7 @@ from layers.compiler.build import build
 from layers.compiler.examples import SAMPLES
 
 BERT = "bert-base-random"
+WRITERS = ("gpt2", "t5-small")
 ARTIFACTS = WORK / "artifacts-cuda"
 REFERENCE = WORK / "fp32.npz"
 ENCODER_CASES = ("1 x 16", "1 x 128", "32 x 128", "32 x 384")
@@ -52,7 +53,7 @@ def prepare(say: Callable[..., None]) -> None:
     lines = (SAMPLES / "texts.jsonl").read_text(encoding="utf-8").splitlines()[:JUDGED_LINES]
     data = WORK / "judged.jsonl"
     data.write_text("\n".join(lines), encoding="utf-8")
-    tasks = {BERT: "text-classification", **TASKS}
+    tasks = {BERT: "text-classification", **{name: TASKS[name] for name in WRITERS}}
     for name, task in tasks.items():
         if not (CHECKPOINTS / name).exists():
             write_checkpoint(name)

@@ -48,7 +48,7 @@ def batched(predictor: Predictor, settings: Settings) -> Predictor:
         max_waiting=settings.max_concurrent_requests,
     )
     together = BatchedPredictor(engine, batcher)
-    # On the thread that will run the graph: a card keeps what it has recorded by thread.
+    # On the thread that will run the graph.
     MetRun(engine, batcher, None).forward([engine.tokenizer.encode_uncached("warm up")])
     together.warmed = predictor.warmed
     return together

@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any
 
 from layers.errors import InputError
+from layers.runtime.run_thread import stay
 from layers.runtime.together import Demand, carry_out
 
 
@@ -116,6 +117,7 @@ class Batcher:
             self._changed.notify_all()
 
     def _work(self) -> None:
+        stay()
         while True:
             turn = self._next_turn()
             began = monotonic()

@@ -21,6 +21,7 @@ import onnxruntime
 
 from layers.errors import ArtifactError
 from layers.runtime.card import CUDA
+from layers.runtime.run_thread import RunThread
 
 Array = npt.NDArray[Any]
 
@@ -80,11 +81,12 @@ def rows_of(buffer: Tensor, first: int, rows: int) -> Tensor:
 
 
 class Device:
-    """A session and where its tensors lie."""
+    """A session, where its tensors lie, and on which thread it runs: the caller's, or with `thread` that one's."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, place: Place) -> None:
+    def __init__(self, session: onnxruntime.InferenceSession, place: Place, thread: RunThread | None = None) -> None:
         self.session = session
         self.place = place
+        self.thread = thread or (RunThread() if place.kind == "cuda" else None)
         self.inputs = {node.name: ELEMENT_TYPES[node.type] for node in session.get_inputs()}
         self.outputs = {node.name: ELEMENT_TYPES[node.type] for node in session.get_outputs()}
         self._ids = count(1)
@@ -112,10 +114,7 @@ class Device:
 
 
 class Recording:
-    """Runs of one shape, all tensors at their places. Not to be used by two threads at a time.
-
-    A recording belongs to the thread that made it: onnxruntime keeps captured graphs by thread.
-    """
+    """Runs of one shape, all tensors at their places. Not to be used by two threads at a time."""
 
     def __init__(
         self,
@@ -130,6 +129,7 @@ class Recording:
         place = device.place
         self._run_id = run_id
         self._lock = device.lock
+        self._thread = device.thread
         self._recorded = place.kind == "cuda" and run_id != NOT_RECORDED
         self._session = device.session
         self._binding = device.session.io_binding()
@@ -153,6 +153,12 @@ class Recording:
 
     def run(self) -> None:
         """Send what `feed` holds and run; returns when the device has finished."""
+        if self._thread is None:
+            self._run()
+        else:
+            self._thread.run(self._run)
+
+    def _run(self) -> None:
         with self._lock:
             self._block.update_inplace(self._staged)
             self._session.run_with_iobinding(self._binding, self._options)
@@ -182,9 +188,10 @@ class Recording:
         return views
 
     def release(self) -> None:
-        """Let the driver forget the recording."""
+        """Let the driver forget the recording, as the thread that runs it."""
         if self._recorded:
-            self._session.release_captured_graph(self._run_id)
+            assert self._thread is not None, "only a card's runs are recorded"
+            self._thread.run(lambda: self._session.release_captured_graph(self._run_id))
 
     @staticmethod
     def _bind(bind: Any, place: Place, name: str, tensor: Tensor) -> None:

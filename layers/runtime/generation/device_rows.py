@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import get_ident
 
 import numpy as np
 import numpy.typing as npt
@@ -143,7 +142,7 @@ class DeviceRows:
     def _read_source(self, row: int, source: Ids) -> None:
         """Run the encoder into the row's part of the buffers for keys and values of the source."""
         assert self._encoder is not None, "only an encoder-decoder has sources"
-        key = ("source", row, get_ident())
+        key = ("source", row)
         if key not in self._recordings:
             shape = (1, self._sources)
             written = {name: rows_of(buffer, row, 1) for name, buffer in self._cross.items()}
@@ -162,14 +161,14 @@ class DeviceRows:
         return LOGIT_ROWS if self._flat else LOGIT_POSITIONS
 
     def _prompt_recording(self, row: int, width: int, positions: int) -> Recording:
-        key = ("prompt", row, width, positions, get_ident())
+        key = ("prompt", row, width, positions)
         if key not in self._recordings:
             replayed = row < RECORDED_PROMPTS and positions == 1 and width in (1, *WIDTHS)
             self._recordings[key] = self._record(row, 1, width, positions, width, replayed=replayed)
         return self._recordings[key]
 
     def _step_recording(self, rows: int) -> Recording:
-        key = ("step", rows, get_ident())
+        key = ("step", rows)
         if key not in self._recordings:
             # A processor's graph lays biases out for as many keys as this says; a card's kernels read it once.
             self._recordings[key] = self._record(0, rows, 1, 1, self.capacity, replayed=True)

@@ -59,6 +59,15 @@ class Row:
         """Whether `advance` would take the likeliest token whatever the other scores are, and report no scores."""
         return self._chooser.takes_likeliest
 
+    @property
+    def may_take_likeliest(self) -> bool:
+        """The same, but for tokens that `takes` refuses."""
+        return self._chooser.may_take_likeliest
+
+    def takes(self, token: int) -> bool:
+        """Whether `advance` would take `token`, which is known to be the likeliest, and report no scores."""
+        return self._chooser.takes(self._history[: self._length], token)
+
     def accept(self, token: int, score: float) -> TokenEvent:
         """As `advance`, of a token that is known to be the likeliest, with its logit."""
         if not math.isfinite(score):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from layers.errors import ModelOutputError
 from layers.runtime.generation.filters import cuts_for
 from layers.runtime.generation.options import DecodingOptions
-from layers.runtime.generation.penalties import History, Scores, processors_for
+from layers.runtime.generation.penalties import History, MinLength, Scores, processors_for
 
 BLOCK = 256
 
@@ -65,7 +65,18 @@ class TokenChooser:
     @property
     def takes_likeliest(self) -> bool:
         """Whether the choice is the highest score and nothing else is asked of the scores."""
-        return not self._processors and self._random is None and not self._logprobs
+        return not self._processors and self.may_take_likeliest
+
+    @property
+    def may_take_likeliest(self) -> bool:
+        """Whether the choice is the highest score unless `takes` refuses it: what else is asked is a least length."""
+        only_lengths = all(isinstance(process, MinLength) for process in self._processors)
+        return only_lengths and self._random is None and not self._logprobs
+
+    def takes(self, history: History, token: int) -> bool:
+        """Whether `token`, known to have the highest score, is the choice after `history`."""
+        lengths = [process for process in self._processors if isinstance(process, MinLength)]
+        return self.may_take_likeliest and not any(process.forbids(history, token) for process in lengths)
 
     def choose(self, history: History, scores: Scores) -> Choice:
         """The next token after `history`; `scores` [vocabulary] may be changed.

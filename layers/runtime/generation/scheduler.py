@@ -22,6 +22,7 @@ from layers.runtime.generation.decoder import Ids, Logits
 from layers.runtime.generation.detokenizer import Detokenizer
 from layers.runtime.generation.loop import Row, TokenEvent
 from layers.runtime.generation.options import DecodingOptions
+from layers.runtime.run_thread import stay
 
 MAX_WAITING = 256
 
@@ -164,6 +165,7 @@ class Scheduler:
             self._changed.notify_all()
 
     def _work(self) -> None:
+        stay()
         while True:
             with self._changed:
                 while not self._jobs:
@@ -214,8 +216,8 @@ class Scheduler:
     def _take(self, rows: Rows, texts: dict[int, Text], scored: Sequence[int], scores: RowScores) -> None:
         """The next token of each text that was computed; those that end leave."""
         likeliest: Mapping[int, tuple[int, float]] = {}
-        if any(texts[row].row.takes_likeliest for row in scored):
-            likeliest = {row: best for row, best in scores.likeliest().items() if texts[row].row.takes_likeliest}
+        if any(texts[row].row.may_take_likeliest for row in scored):
+            likeliest = {row: best for row, best in scores.likeliest().items() if texts[row].row.takes(best[0])}
         for row in scored:
             if not texts[row].take(row, scores, likeliest):
                 self._leave(rows, texts, row)
