@@ -20,8 +20,9 @@ from layers.runtime.generation.decoder import Ids, Logits
 from layers.runtime.generation.encoder import cross_names
 from layers.runtime.generation.slots import capacity_for
 
-# Prompts of rows beyond these are run without a recording: there would be one for each row and length.
-RECORDED_PROMPTS = 4
+# A recording of a prompt is of one row and width. Those of long prompts, which gain least, are for so many rows.
+RECORDED_LONG_PROMPTS = 4
+SHORT_PROMPT_TOKENS = 128
 
 
 class Scores:
@@ -139,6 +140,11 @@ class DeviceRows:
         self.lengths[targets] = self.lengths[origins]
         self._masks[targets] = self._masks[origins]
 
+    def release(self) -> None:
+        """Let the driver forget what was recorded; the rows are not used again."""
+        for recording in self._recordings.values():
+            recording.release()
+
     def _read_source(self, row: int, source: Ids) -> None:
         """Run the encoder into the row's part of the buffers for keys and values of the source."""
         assert self._encoder is not None, "only an encoder-decoder has sources"
@@ -147,7 +153,7 @@ class DeviceRows:
             shape = (1, self._sources)
             written = {name: rows_of(buffer, row, 1) for name, buffer in self._cross.items()}
             self._recordings[key] = self._encoder.record(
-                {"input_ids": shape, "attention_mask": shape}, {}, written=written, replayed=row < RECORDED_PROMPTS
+                {"input_ids": shape, "attention_mask": shape}, {}, written=written
             )
         feed = self._recordings[key].feed
         feed["input_ids"][:] = self._generation.pad_token_id or 0
@@ -163,7 +169,8 @@ class DeviceRows:
     def _prompt_recording(self, row: int, width: int, positions: int) -> Recording:
         key = ("prompt", row, width, positions)
         if key not in self._recordings:
-            replayed = row < RECORDED_PROMPTS and positions == 1 and width in (1, *WIDTHS)
+            recorded = width <= SHORT_PROMPT_TOKENS or row < RECORDED_LONG_PROMPTS
+            replayed = recorded and positions == 1 and width in (1, *WIDTHS)
             self._recordings[key] = self._record(row, 1, width, positions, width, replayed=replayed)
         return self._recordings[key]
 

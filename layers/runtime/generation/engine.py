@@ -25,10 +25,10 @@ from layers.runtime.generation.beams import beam_search
 from layers.runtime.generation.continuation import Continuation, Prompt
 from layers.runtime.generation.decoder import Decoder, Ids
 from layers.runtime.generation.detokenizer import Detokenizer
-from layers.runtime.generation.device_rows import DeviceDecoder, DeviceRows, rows_for
 from layers.runtime.generation.encoder import SourceEncoder
 from layers.runtime.generation.graph_decoder import GraphDecoder
 from layers.runtime.generation.joining import joining
+from layers.runtime.generation.lent_rows import LentRows
 from layers.runtime.generation.load_options import (
     DEFAULT_GENERATIONS,
     DEFAULT_KV_CACHE_BYTES,
@@ -49,7 +49,6 @@ TARGET_TOKENIZER = "tokenizer.target.json"
 
 MAX_ROWS = 32
 # Memory on a device that is kept between requests, with what was recorded for it.
-MOST_IDLE_ROWS = 4
 
 
 class GenerationEngine:
@@ -101,16 +100,16 @@ class GenerationEngine:
             wait_seconds=generation_wait_seconds,
         )
         self._encoder = SourceEncoder(encoder_session, generation.cache, self._pad) if encoder_session else None
-        self._devices = (
+        devices = (
             (Device(session, place), Device(encoder_session, place) if encoder_session else None) if place else None
         )
-        self._idle_rows: list[DeviceRows] = []
+        self._lent = LentRows(*devices, generation) if devices else None
         reusable = variant.row_independent and generation.kind == "decoder" and prefix_cache_bytes > 0
         self._prefixes = PrefixCache(prefix_cache_bytes) if reusable else None
         lend = partial(lend_rows, session, generation, self._slots, self._prefixes)
         joined = generation_rows if variant.row_independent else 0
         self._scheduler = joining(
-            generation, self._slots, detokenizer, lend, self._devices, rows=joined, tokens=self.max_total_tokens
+            generation, self._slots, detokenizer, lend, devices, rows=joined, tokens=self.max_total_tokens
         )
 
     @classmethod
@@ -321,11 +320,12 @@ class GenerationEngine:
         """A decoder with a slot for so many rows of so many tokens, for as long as the context lasts."""
         slot = self._slots.acquire(rows, tokens, prompts[0].tokens)
         try:
-            if self._devices is not None:
-                with self._lend_rows(self._devices, prompts, tokens, rows) as lent:
+            read = [_source(prompt) for prompt in prompts] if self._encoder else None
+            if self._lent is not None:
+                with self._lent.lend(rows, tokens, read) as lent:
                     yield lent
                 return
-            sources = self._encoder.encode([_source(prompt) for prompt in prompts]) if self._encoder else None
+            sources = self._encoder.encode(read) if self._encoder and read else None
             decoder = GraphDecoder(
                 self._session,
                 self.generation,
@@ -340,25 +340,6 @@ class GenerationEngine:
                 decoder.release()
         finally:
             self._slots.release(slot)
-
-    @contextmanager
-    def _lend_rows(
-        self, devices: tuple[Device, Device | None], prompts: Sequence[Prompt], tokens: int, rows: int
-    ) -> Iterator[Decoder]:
-        """A decoder on the device; its memory is kept for the next request of that size, with its recordings."""
-        sources = [_source(prompt) for prompt in prompts] if self._encoder else None
-        longest = max(map(len, sources)) if sources else 0
-        wanted = rows_for(self.generation, rows=rows, tokens=tokens, sources=longest)
-        memory = next((idle for idle in self._idle_rows if idle.size == wanted), None)
-        if memory is None:
-            memory = DeviceRows(*devices, self.generation, wanted)
-        else:
-            self._idle_rows.remove(memory)
-        try:
-            yield DeviceDecoder(memory, sources)
-        finally:
-            self._idle_rows.insert(0, memory)
-            del self._idle_rows[MOST_IDLE_ROWS:]
 
     @property
     def _pad(self) -> int:

@@ -100,6 +100,10 @@ class MinLength:
             scores[self._ends] = NEVER
         return scores
 
+    def forbids(self, history: History, token: int) -> bool:
+        """Whether `token` cannot come next."""
+        return len(history) < self._length and token in self._ends
+
 
 class Forced:
     """`ForcedBOSTokenLogitsProcessor` (at length 1), `ForcedEOSTokenLogitsProcessor` (at max_length - 1)."""

@@ -40,6 +40,7 @@ class CountingRows:
         self.ended: list[int] = []
         self.opened = 0
         self.memory = 1_000
+        self.read: list[int] = []
         self.stepping = threading.Semaphore(0)
         self.let = threading.Semaphore(0)
         self._admitted: dict[int, int] = {}
@@ -60,7 +61,7 @@ class CountingRows:
         self.begun.append((row, int(prompt[0])))
         if prompt[0] == 13:
             raise ModelOutputError("no such prompt")
-        return Likely({row: int(prompt[-1]) + 1})
+        return Likely({row: int(prompt[-1]) + 1}, self.read)
 
     def advance(self, tokens: Mapping[int, int]) -> Likely:
         self.steps.append(set(tokens))
@@ -68,7 +69,7 @@ class CountingRows:
         assert self.let.acquire(timeout=WAIT_SECONDS)
         if 666 in tokens.values():
             raise ZeroDivisionError("a step failed")
-        return Likely({row: token + 1 for row, token in tokens.items()})
+        return Likely({row: token + 1 for row, token in tokens.items()}, self.read)
 
     def end(self, row: int) -> None:
         del self._admitted[row]
@@ -78,10 +79,12 @@ class CountingRows:
 class Likely:
     """Scores in which one token of each row is the likeliest."""
 
-    def __init__(self, tokens: Mapping[int, int]) -> None:
+    def __init__(self, tokens: Mapping[int, int], read: list[int] | None = None) -> None:
         self._tokens = tokens
+        self._read = [] if read is None else read
 
     def logits(self, row: int) -> Logits:
+        self._read.append(row)
         scores = np.zeros(VOCABULARY, dtype=np.float32)
         scores[self._tokens[row]] = 1.0
         return scores
@@ -112,6 +115,17 @@ def write(scheduler: Scheduler, *firsts: int, tokens: int = 3) -> list[list[int]
     for event in scheduler.run(prompts, [None] * len(firsts), [DecodingOptions(max_new_tokens=tokens)] * len(firsts)):
         texts[event.row].append(event.token)
     return texts
+
+
+def test_scores_are_read_only_where_a_least_length_forbids_the_likeliest(
+    rows: CountingRows, engine: GenerationEngine
+) -> None:
+    rows.let.release(9)
+    options = DecodingOptions(max_new_tokens=6, min_new_tokens=4, eos_token_ids=(103,))
+    tokens = [event.token for event in scheduler_of(rows, engine).run([prompt(100)], [None], [options])]
+    # 103 is the end, and would be the third.
+    assert tokens == [101, 102, 0, 1, 2, 3]
+    assert rows.read == [0]
 
 
 def test_a_request_joins_one_that_is_under_way(
