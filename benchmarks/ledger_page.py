@@ -98,7 +98,13 @@ def _workload(name: str, contest: Mapping[str, Any]) -> str:
 
 
 def _ratio(other: float | None, now: float) -> str:
-    return f"{other / now:,.{2 if other / now < 10 else 0}f}" if other else ""
+    return times_as_fast(other / now) if other else ""
+
+
+def times_as_fast(ratio: float) -> str:
+    """A ratio in as many digits as tell 99.6 from 100."""
+    digits = 2 if ratio < 10 else 1 if ratio < 1000 else 0
+    return f"{ratio:,.{digits}f}"
 
 
 def _verdict(name: str, medians: Mapping[str, float]) -> list[str]:
@@ -108,20 +114,20 @@ def _verdict(name: str, medians: Mapping[str, float]) -> list[str]:
         return ["No verdict: a rung that it needs could not run."]
     times = naive / fresh
     reached = "100x is reached" if times >= PROMISE else "100x is not reached"
-    said = f"{reached} on requests that are new: {times:,.0f}x"
+    said = f"{reached} on requests that are new: {times_as_fast(times)}x"
     if TUNED in medians:
         said += f", and {medians[TUNED] / fresh:.1f}x over tuned torch"
     again = {rung: naive / medians[rung] for rung in REPEATED if rung in medians}
     if again:
         best = max(again, key=again.__getitem__)
         word = "reached" if again[best] >= PROMISE else "not reached"
-        said += f". On a request that was asked before it is {word}: {again[best]:,.0f}x"
+        said += f". On a request that was asked before it is {word}: {times_as_fast(again[best])}x"
     lines = [f"**{said}.**"]
     if ANSWERS in medians:
         floor = medians[ANSWERS]
         lines.append(
             f"A kept answer takes {floor:.2f} ms, which is everything but the model: no model behind this application "
-            f"could reach more than {naive / floor:,.0f}x."
+            f"could reach more than {times_as_fast(naive / floor)}x."
         )
     lines.append(_levers(medians))
     if name in READING:

@@ -11,7 +11,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from threading import Thread
@@ -33,14 +33,19 @@ WARM_REQUESTS = 10
 SAMPLES = 12
 
 
-def run(say: Callable[..., None], seconds: float = SECONDS) -> dict[str, Any]:
+def run(
+    say: Callable[..., None],
+    seconds: float = SECONDS,
+    servers: Sequence[str] = SERVERS,
+    numbers: Sequence[int] = CLIENTS,
+) -> dict[str, Any]:
     """Requests a second, percentiles and resident MiB of each server with each number of clients."""
     prepare(workloads()[CLASSIFY], say)
     found: dict[str, Any] = {}
-    for name in SERVERS:
+    for name in servers:
         try:
             with _server(name) as (port, process):
-                found[name] = {str(clients): _loop(port, process.pid, clients, seconds) for clients in CLIENTS}
+                found[name] = {str(clients): _loop(port, process.pid, clients, seconds) for clients in numbers}
         except Exception as error:
             found[name] = {"error": f"{type(error).__name__}: {error}"[:300]}
         say(name, found[name])
@@ -115,11 +120,11 @@ def _loop(port: int, process: int, clients: int, seconds: float) -> dict[str, An
     }
 
 
-def section(measured: dict[str, Any]) -> str:
-    """For docs/benchmarks.md."""
+def section(measured: dict[str, Any], title: str = "Load") -> str:
+    """For docs/benchmarks.md; loops that were not run are named."""
     columns = ["requests/s", "p50 ms", "p99 ms", "failed", "MiB at first", "MiB at last"]
     lines = [
-        "## Load",
+        f"## {title}",
         "",
         f"A closed loop over HTTP, {measured['seconds']:g} s each: clients that ask for a class of a short text, wait, "
         "and ask again. Server and clients share the cores; no answers are cached. The torch servers are the ledger's "
@@ -135,6 +140,10 @@ def section(measured: dict[str, Any]) -> str:
             figures = f"{got['requests_per_second']:,.1f} | {got['p50_ms']:.2f} | {got['p99_ms']:.2f}"
             memory = f"{got['resident_mib'][0]:.0f} | {got['resident_mib'][-1]:.0f}"
             lines.append(f"| {name}, {clients} | {figures} | {got['failed']} | {memory} |")
+    ran = {name: measured["servers"].get(name, {}) for name in SERVERS}
+    left = [f"{name}, {n}" for name in SERVERS for n in CLIENTS if not {str(n), "error"} & ran[name].keys()]
+    if left:
+        lines += ["", f"Not measured: {'; '.join(left)}."]
     return "\n".join(lines)
 
 

@@ -91,7 +91,7 @@ def test_the_page_says_where_a_hundred_is_reached_and_what_could_not_run(tmp_pat
     (tmp_path / "ledger.json").write_text(json.dumps({**machine, "measured": measured}), encoding="utf-8")
     render(tmp_path, tmp_path / "page.md")
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
-    assert "100x is reached on requests that are new: 150x, and 4.0x over tuned torch" in page
+    assert "100x is reached on requests that are new: 150.0x, and 4.0x over tuned torch" in page
     assert "| no padding | could not run: OSError: it broke" in page
     chart_text = (tmp_path / chart(case)).read_text(encoding="utf-8")
     assert "prefers-color-scheme: dark" in chart_text
