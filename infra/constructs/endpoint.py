@@ -14,7 +14,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
-from infra.acknowledgements import acknowledge
+from infra.acknowledgements import acknowledge, as_reported
 from infra.admission import Member
 from infra.code import Building, gpu_context
 from infra.constructs.alarms import ModelAlarms
@@ -31,6 +31,8 @@ from infra.stages import Stage
 
 VARIANT = "AllTraffic"
 LONGEST_NAME = 63
+# Of a hyphen, a type and a mode, such as -p4de-24xlarge-async. What goes before must not depend on them.
+LONGEST_ENDING = 22
 # Weights are read from the image while the health check waits; SageMaker allows up to an hour.
 START_SECONDS = 900
 # How long the old fleet stands by after the new one has all traffic, alarms being watched.
@@ -39,7 +41,11 @@ TERMINATION_SECONDS = 120
 
 
 class GpuEndpoint(Construct):
-    """`name` is fixed, because alarms, scaling and the log group must be there before the endpoint is."""
+    """`name` is fixed, because alarms, scaling and the log group must be there before the endpoint is.
+
+    It ends in instance type and mode. SageMaker refuses to change the type of an endpoint that scales, so with another
+    type there is another endpoint, and the one before goes when nothing asks it any more.
+    """
 
     def __init__(
         self,
@@ -53,7 +59,10 @@ class GpuEndpoint(Construct):
         building: Building,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.name = Stack.of(self).stack_name[:LONGEST_NAME].rstrip("-")
+        ending = size.instance_type.removeprefix("ml.").replace(".", "-")
+        ending += "-async" if size.mode == "asynchronous" else ""
+        self._family = Stack.of(self).stack_name[: LONGEST_NAME - LONGEST_ENDING].rstrip("-")
+        self.name = f"{self._family}-{ending}"
         self._member, self._size = member, size
         self._metrics = EndpointMetrics(self.name, VARIANT)
         self._exchange = Exchange(self, "Exchange", stage=stage) if size.mode == "asynchronous" else None
@@ -95,12 +104,23 @@ class GpuEndpoint(Construct):
         return found
 
     def grant_invoke(self, function: lambda_.IFunction, *, streams: bool = False) -> None:
-        """This endpoint and no other. The L1 has no grant of its own."""
+        """The model's endpoint, whatever its instances: a version asks the one before until `live` has moved.
+
+        The L1 has no grant of its own.
+        """
         actions = ["sagemaker:InvokeEndpoint" + ("Async" if self._exchange else "")]
         if streams:
             actions.append("sagemaker:InvokeEndpointWithResponseStream")
-        arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=self.name.lower())
+        names = f"{self._family.lower()}-*"
+        arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=names)
         function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=[arn]))
+        role = function.role
+        assert role is not None
+        acknowledge(
+            role,
+            "Endpoints of this one model: instance type and mode end their names.",
+            f"AwsSolutions-IAM5[Resource::{as_reported(role, arn)}]",
+        )
         if self._exchange:
             self._exchange.grant_forwarding(function)
 

@@ -17,6 +17,15 @@ from tests.infra.resources import alarms, of_type, only, statements
 
 ENDPOINT, CONFIGURATION = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
 POLICY = "AWS::ApplicationAutoScaling::ScalingPolicy"
+ONE = """
+[one]
+source = "checkpoint"
+task = "text-classification"
+[one.deploy]
+target = "gpu"
+mode = "realtime"
+instance_type = "{instance_type}"
+"""
 
 
 @pytest.mark.parametrize("name", ["gpu-now", "gpu-later"])
@@ -25,6 +34,28 @@ def test_an_endpoint_of_the_instances_that_were_asked_for(dev: Templates, name: 
     assert variant["InstanceType"] == "ml.g5.xlarge"
     assert variant["InitialInstanceCount"] == 1
     assert only(dev[name], ENDPOINT)["RetainAllVariantProperties"] is True
+
+
+def test_another_instance_type_is_another_endpoint_that_the_same_functions_may_ask(tmp_path: Path) -> None:
+    """SageMaker refuses to change the type of an endpoint that scales; the version before asks the one before."""
+    named, allowed = [], []
+    for instance_type in ("ml.g5.xlarge", "ml.g6.xlarge"):
+        folder = tmp_path / instance_type
+        folder.mkdir()
+        [stack] = compose(app_of(write_project(folder, ONE.format(instance_type=instance_type)), "dev"))
+        template = Template.from_stack(stack)
+        named.append(only(template, ENDPOINT)["EndpointName"])
+        target = only(template, "AWS::ApplicationAutoScaling::ScalableTarget")
+        assert target["ResourceId"] == f"endpoint/{named[-1]}/variant/AllTraffic"
+        assert only(template, "AWS::Logs::LogGroup", LogGroupName=f"/aws/sagemaker/Endpoints/{named[-1]}")
+        allowed.append([each["Resource"] for each in statements(template) if "sagemaker:" in str(each["Action"])])
+    assert named == ["one-g5-xlarge", "one-g6-xlarge"]
+    assert allowed[0] == allowed[1]
+
+
+def test_an_asynchronous_endpoint_is_another_one_too(dev: Templates) -> None:
+    names = [only(dev[name], ENDPOINT)["EndpointName"] for name in ("gpu-now", "gpu-later")]
+    assert names == ["gpu-now-g5-xlarge", "gpu-later-g5-xlarge-async"]
 
 
 def test_functions_forward_and_hold_no_model(dev: Templates) -> None:
@@ -54,10 +85,10 @@ def test_the_zip_holds_every_forwarding_handler(project: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "action"), [("gpu-now", "sagemaker:InvokeEndpoint"), ("gpu-later", "sagemaker:InvokeEndpointAsync")]
 )
-def test_functions_may_invoke_this_endpoint_alone(dev: Templates, name: str, action: str) -> None:
+def test_functions_may_invoke_this_models_endpoint_alone(dev: Templates, name: str, action: str) -> None:
     invoking = [each for each in statements(dev[name]) if "sagemaker:" in str(each["Action"])]
     assert {each["Action"] for each in invoking} == {action}
-    assert all(str(each["Resource"]).endswith(f"endpoint/{name}']]}}") for each in invoking)
+    assert all(str(each["Resource"]).endswith(f"endpoint/{name}-*']]}}") for each in invoking)
 
 
 def test_an_asynchronous_endpoint_answers_by_s3_and_tells_two_topics(dev: Templates) -> None:

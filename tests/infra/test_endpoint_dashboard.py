@@ -60,7 +60,7 @@ def test_namespaces_and_dimensions_are_sagemakers(dev: Templates, name: str) -> 
     for each in (each for widget in shown(dev[name]).values() for each in widget):
         namespace, metric = each["metric"]
         assert namespace == ("/aws/sagemaker/Endpoints" if metric in of_instances else "AWS/SageMaker")
-        assert each["EndpointName"] == name
+        assert each["EndpointName"] == only(dev[name], "AWS::SageMaker::Endpoint")["EndpointName"]
         assert each.get("VariantName") == (None if metric in of_queue else "AllTraffic")
 
 
