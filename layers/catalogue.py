@@ -201,7 +201,8 @@ def _read_table(path: Path, name: str, table: Any) -> ModelSpec:
     try:
         return ModelSpec.model_validate({"name": name, **table})
     except ValidationError as error:
-        raise CatalogueError(f"{path}: " + "; ".join(_explain(name, item) for item in error.errors())) from error
+        mistakes = [_explain(name, item).removesuffix(".") for item in error.errors()]
+        raise CatalogueError(f"{path}: {'; '.join(mistakes)}.") from error
 
 
 def _explain(name: str, item: Any) -> str:

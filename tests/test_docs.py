@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from functions.event_settings import EventSettings
 from layers.catalogue import Metric, ModelSpec, Table, Task, read_catalogue
+from layers.errors import CatalogueError
 from layers.runtime.settings import Settings
 from layers.runtime.tasks import TASKS
 from layers.runtime.tasks.task import StrictParameters
@@ -219,6 +220,15 @@ def test_a_catalogue_in_the_documentation_is_one(block: str, tmp_path: Path) -> 
     path = tmp_path / "models.toml"
     path.write_text(block, encoding="utf-8")
     assert read_catalogue(path)
+
+
+def test_the_mistake_that_is_shown_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "models.toml"
+    path.write_text('[a]\nsource = "x"\ntsk = "text-classification"\n', encoding="utf-8")
+    [shown] = re.findall(r"^error: (.*?)^```", section("docs/models-toml.md", "Mistakes"), re.MULTILINE | re.DOTALL)
+    with pytest.raises(CatalogueError) as refused:
+        read_catalogue(path)
+    assert str(refused.value).replace(f"{tmp_path}/", "") == " ".join(shown.split())
 
 
 # The gate, settings, routes, parameters
