@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib.util
 import json
@@ -23,12 +22,11 @@ from pydantic import BaseModel
 
 from functions.event_settings import EventSettings
 from layers.catalogue import Metric, ModelSpec, Table, Task, read_catalogue
-from layers.errors import CatalogueError
 from layers.runtime.settings import Settings
 from layers.runtime.tasks import TASKS
 from layers.runtime.tasks.task import StrictParameters
 from layers.serving.application import create_app
-from tests.fenced import FENCE, PAGES, REASONS, ROOT, RUN, SHOWN, Block, blocks_of
+from tests.pages import FENCE, PAGES, REASONS, ROOT, RUN, SHOWN, Block, blocks_of, rows, section, text_of
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 TABLES: dict[str, type[Table]] = {
@@ -36,10 +34,6 @@ TABLES: dict[str, type[Table]] = {
     **{f"MODEL.{name}": field.annotation for name, field in ModelSpec.model_fields.items()},  # type: ignore[dict-item]
 }
 TABLES = {title: table for title, table in TABLES.items() if isinstance(table, type) and issubclass(table, Table)}
-
-
-def text_of(page: str) -> str:
-    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[Any]:
@@ -52,21 +46,6 @@ def blocks(language: str) -> list[Any]:
     ]
     assert found, f"no {language} blocks: the pages are not where this test looks"
     return found
-
-
-def rows(section: str) -> dict[str, list[str]]:
-    """Cells of every table row, by what the first cell holds between its first backticks (or all of it)."""
-    cells = [
-        [cell.strip() for cell in line.strip("| ").split(" | ")] for line in section.splitlines() if line[:1] == "|"
-    ]
-    return {(re.findall(r"`([^`]+)`", row[0]) or row)[0]: row for row in cells}
-
-
-def section(page: str, heading: str) -> str:
-    """The text below a heading, up to the next one of its level."""
-    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text_of(page), re.MULTILINE | re.DOTALL)
-    assert found, f"{page} has no section {heading!r}"
-    return found[1]
 
 
 # Commands
@@ -160,22 +139,6 @@ def help_of(*call: str) -> str:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 
 
-SOURCES = ("layers/compiler/architectures", "layers/runtime/tasks")
-
-
-@pytest.mark.parametrize("page", ["docs/adding-an-architecture.md", "docs/adding-a-task.md"])
-def test_a_fragment_is_what_the_code_says(page: str) -> None:
-    said = {
-        line.strip()
-        for folder in SOURCES
-        for path in (ROOT / folder).glob("*.py")
-        for line in path.read_text(encoding="utf-8").splitlines()
-    }
-    for block in blocks_of(ROOT / page):
-        for line in block.text.splitlines() if block.language == "python" else ():
-            assert line.strip() in said or "..." in line, f"{block}: {line.strip()!r} is nowhere"
-
-
 # models.toml
 
 
@@ -220,15 +183,6 @@ def test_a_catalogue_in_the_documentation_is_one(block: str, tmp_path: Path) -> 
     path = tmp_path / "models.toml"
     path.write_text(block, encoding="utf-8")
     assert read_catalogue(path)
-
-
-def test_the_mistake_that_is_shown_is_told_so(tmp_path: Path) -> None:
-    path = tmp_path / "models.toml"
-    path.write_text('[a]\nsource = "x"\ntsk = "text-classification"\n', encoding="utf-8")
-    [shown] = re.findall(r"^error: (.*?)^```", section("docs/models-toml.md", "Mistakes"), re.MULTILINE | re.DOTALL)
-    with pytest.raises(CatalogueError) as refused:
-        read_catalogue(path)
-    assert str(refused.value).replace(f"{tmp_path}/", "") == " ".join(shown.split())
 
 
 # The gate, settings, routes, parameters
@@ -301,38 +255,6 @@ def test_every_parameter_is_documented() -> None:
     }
     assert {"truncate", "top_k", "dimensions"} <= names
     assert sorted(names - documented) == []
-
-
-# Messages
-
-TABLES_OF_MESSAGES = (("docs/adding-a-model.md", "Refusals"), ("docs/troubleshooting.md", "Errors"))
-
-
-@functools.cache
-def said_by_the_code() -> str:
-    """Every text in the sources, with `...` for what is filled in."""
-    texts = []
-    for path in [path for folder in ("layers", "functions") for path in sorted((ROOT / folder).rglob("*.py"))]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                parts = [part.value if isinstance(part, ast.Constant) else "..." for part in node.values]
-                texts.append("".join(str(part) for part in parts))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                texts.append(node.value)
-    return "\n".join(texts)
-
-
-def messages() -> Iterator[Any]:
-    for page, heading in TABLES_OF_MESSAGES:
-        for row in rows(section(page, heading)).values():
-            for message in re.findall(r"`([^`]+)`", row[0]):
-                yield pytest.param(message, id=message[:50])
-
-
-@pytest.mark.parametrize("message", list(messages()))
-def test_a_message_in_the_documentation_is_one(message: str) -> None:
-    for part in message.split("..."):
-        assert part.strip() in said_by_the_code(), f"no source says {part.strip()!r}"
 
 
 # Tasks and dependencies

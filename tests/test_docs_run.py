@@ -2,7 +2,7 @@
 
 Servers get a free port in the place of 8080 and live until the page's next server, or its end. What curl is answered
 has to be JSON. The Hub is a stand-in: it has an example model's files under the name of the one repository that the
-pages build. Blocks that give a reason (tests/fenced.py) are not run.
+pages build. Blocks that give a reason (tests/pages.py) are not run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from types import MappingProxyType
 import pytest
 
 from tests.compiler.hub import hub
-from tests.fenced import PAGES, ROOT, RUN, Block, blocks_of
+from tests.pages import PAGES, ROOT, RUN, Block, blocks_of
 
 SERVERS = ("functions.local", "functions.gpu")
 ADDRESS = "127.0.0.1:8080"

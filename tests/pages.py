@@ -1,4 +1,4 @@
-"""Fenced blocks of the documentation: language, text, and what the line above the fence says of one.
+"""The documentation's pages: their sections and tables; fenced blocks, and what the line above the fence says of one.
 
 `<!-- not run: account -->` gives the reason why a block is not run; `<!-- file: mine.toml -->` says that the reader
 writes it to that file.
@@ -49,3 +49,23 @@ def blocks_of(page: Path) -> list[Block]:
         Block(page, number, said if note == "not run" else "", said if note == "file" else "", language, text)
         for number, (note, said, language, text) in enumerate(found)
     ]
+
+
+def text_of(page: str) -> str:
+    """A page by its path in the repository."""
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def rows(section: str) -> dict[str, list[str]]:
+    """Cells of every table row, by what the first cell holds between its first backticks (or all of it)."""
+    cells = [
+        [cell.strip() for cell in line.strip("| ").split(" | ")] for line in section.splitlines() if line[:1] == "|"
+    ]
+    return {(re.findall(r"`([^`]+)`", row[0]) or row)[0]: row for row in cells}
+
+
+def section(page: str, heading: str) -> str:
+    """The text below a heading, up to the next one of its level."""
+    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text_of(page), re.MULTILINE | re.DOTALL)
+    assert found, f"{page} has no section {heading!r}"
+    return found[1]
