@@ -6,7 +6,7 @@ L1 constructs throughout: CDK's L2 for endpoints is experimental and has neither
 
 from __future__ import annotations
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -24,7 +24,7 @@ from infra.constructs.endpoint_alarms import endpoint_alarms
 from infra.constructs.endpoint_dashboard import show_endpoint
 from infra.constructs.endpoint_metrics import EndpointMetrics
 from infra.constructs.endpoint_scaling import EndpointScaling
-from infra.constructs.logs import RETENTION, removal_of
+from infra.constructs.logs import RETENTION
 from infra.planner.prices import PriceTable
 from infra.sizing import EndpointSize
 from infra.stages import Stage
@@ -71,7 +71,8 @@ class GpuEndpoint(Construct):
             "LogGroup",
             log_group_name=f"/aws/sagemaker/Endpoints/{self.name}",
             retention=RETENTION[stage.log_retention_days],
-            removal_policy=removal_of(stage),
+            # SageMaker fixes its name: one that was kept would stand in the way of the next endpoint of that name.
+            removal_policy=RemovalPolicy.DESTROY,
         )
         with gpu_context(member, building) as context:
             image = ecr_assets.DockerImageAsset(

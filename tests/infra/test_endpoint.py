@@ -58,6 +58,14 @@ def test_an_asynchronous_endpoint_is_another_one_too(dev: Templates) -> None:
     assert names == ["gpu-now-g5-xlarge", "gpu-later-g5-xlarge-async"]
 
 
+def test_an_endpoints_log_leaves_its_name_to_the_next(prod: Templates) -> None:
+    """A kept group of a fixed name would fail every later deployment that comes back to that name."""
+    groups = of_type(prod["gpu-now"], "AWS::Logs::LogGroup").values()
+    named = [each for each in groups if "LogGroupName" in each["Properties"]]
+    assert [each["DeletionPolicy"] for each in named] == ["Delete"]
+    assert {each["DeletionPolicy"] for each in groups if each not in named} == {"Retain"}
+
+
 def test_functions_forward_and_hold_no_model(dev: Templates) -> None:
     functions = [each["Properties"] for each in of_type(dev["gpu-now"], "AWS::Lambda::Function").values()]
     forwarding = {each["Handler"]: each for each in functions if "forward" in each.get("Handler", "")}
