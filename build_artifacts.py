@@ -17,6 +17,14 @@ from layers.packaging.engine import DEFAULT_BASE_IMAGE
 from layers.packaging.image import Packing
 
 
+class Depth(StrEnum):
+    """How thoroughly operators are measured."""
+
+    OFF = "off"
+    QUICK = "quick"
+    FULL = "full"
+
+
 class Target(StrEnum):
     """Machines an artifact can be built for."""
 
@@ -30,6 +38,9 @@ def main(
     catalog: Annotated[Path, typer.Option(help="The catalogue file.")] = Path("models.toml"),
     output: Annotated[Path, typer.Option(help="Where artifacts go, one directory a model.")] = Path("build"),
     target: Annotated[Target, typer.Option(help="The machines to build for.")] = Target.X86_64,
+    tune: Annotated[
+        Depth, typer.Option(help="Measure operators on this machine, or take what is known of it (off).")
+    ] = Depth.OFF,
     image: Annotated[bool, typer.Option(help="Also build a container image for Lambda, one a model.")] = False,
     engine: Annotated[str | None, typer.Option(help="docker, podman or buildah; the first found when absent.")] = None,
     base_image: Annotated[str, typer.Option(help="What the image stands on.")] = DEFAULT_BASE_IMAGE,
@@ -47,7 +58,8 @@ def main(
         errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from error
     from layers.compiler.build import build  # imports onnx; errors above it should come at once
-    from layers.compiler.report import table_of
+    from layers.compiler.operator_choice import Tuning
+    from layers.compiler.report import table_of, trials_of
 
     failed = []
     for spec in specs:
@@ -57,10 +69,12 @@ def main(
 
         try:
             with console.status(f"{spec.name}: building"):
-                built = build(spec, catalog.parent, output, target.value, say)
+                built = build(spec, catalog.parent, output, target.value, say, Tuning(tune.value))
             if built.reused:
                 say(f"unchanged, reusing {built.directory}")
             console.print(table_of(built.manifest))
+            for part in trials_of(built.manifest):
+                console.print(part)
             if packing is not None:
                 say(f"image {packing.pack(built.directory, say)}")
         except HundredfoldError as error:

@@ -26,13 +26,16 @@ from layers.catalogue import ModelSpec
 from layers.compiler import device_variants, examples, fetch, parity, timing, tokenizer, variants
 from layers.compiler.calibration import Calibration, calibrate
 from layers.compiler.choice import choose
+from layers.compiler.decisions import OWN, Decisions, machine_kind, shape_of
 from layers.compiler.device_build import choose_for_card
 from layers.compiler.draft import Draft
+from layers.compiler.duel import Contender
 from layers.compiler.examples import Example, Examples
 from layers.compiler.gate import Jury, metric_for, summon
 from layers.compiler.generative_build import make_writer
 from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.goldens import record_goldens
+from layers.compiler.operator_choice import KNOWN, OperatorChoice, Tuning
 from layers.compiler.plan import FP32, Plan
 from layers.compiler.recipe import Recipe, open_recipe
 from layers.compiler.trial import describe, judge, try_all
@@ -52,12 +55,42 @@ class Built:
     reused: bool
 
 
-def build(spec: ModelSpec, catalogue_directory: Path, output: Path, target: str, say: Say) -> Built:
+def build(
+    spec: ModelSpec, catalogue_directory: Path, output: Path, target: str, say: Say, tuning: Tuning = KNOWN
+) -> Built:
     """Build one model into `output/NAME`, or find that the same inputs have been built already.
 
-    Nothing is written unless the model passed its gate. Raises CheckpointError, UnsupportedError, CatalogueError
-    or GateError; `say` receives one line per step.
+    Nothing is written unless the model passed its gate, but for what `tuning` measured, which is kept in
+    `output/tuning.toml`. Raises CheckpointError, UnsupportedError, CatalogueError or GateError; `say` receives one
+    line per step.
     """
+    checkpoint_directory, recipe = _open(spec, catalogue_directory, target)
+    data = examples.load_examples(spec, catalogue_directory)
+    source = _source(spec, recipe)
+    operators = _operators(tuning, output, recipe)
+    final = output / spec.name
+    digest = _digest(spec, source, data, target, operators)
+    if (found := _reusable(final, digest)) is not None and operators.measured_enough(found.chosen):
+        # Traffic and deployment are no inputs of the build, but whoever reads the manifest wants today's.
+        if found.spec != spec:
+            found = found.model_copy(update={"spec": spec})
+            found.write(final)
+        return Built(final, found, reused=True)
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{spec.name}-", dir=output) as workdir:
+        work = Path(workdir) / spec.name
+        work.mkdir()
+        draft = Draft(work, spec, recipe, tokenizer.convert(checkpoint_directory, work), source, digest, target)
+        manifest = (make_writer if isinstance(recipe, GenerativeRecipe) else _make)(draft, data, operators, say)
+        # What was measured meanwhile is among the inputs of the next build.
+        manifest = manifest.model_copy(update={"digest": _digest(spec, source, data, target, operators)})
+        manifest.write(work)
+        _replace(final, work)
+    return Built(final, manifest, reused=False)
+
+
+def _open(spec: ModelSpec, catalogue_directory: Path, target: str) -> tuple[Path, Recipe | GenerativeRecipe]:
+    """The checkpoint and its recipe; refuses what has no variants for the target, before any work is done."""
     if target not in INSTRUCTION_SETS:
         raise UnsupportedError(
             f"{spec.name}: no variants for target {target!r}; expected {', '.join(INSTRUCTION_SETS)}."
@@ -69,28 +102,18 @@ def build(spec: ModelSpec, catalogue_directory: Path, output: Path, target: str,
         device_variants.device_candidates(spec, writes=writes)
     else:
         variants.refuse_unsupported(spec, writes=writes)
-    data = examples.load_examples(spec, catalogue_directory)
-    source = _source(spec, recipe)
-    digest = _digest(spec, source, data, target)
-    final = output / spec.name
-    if (found := _reusable(final, digest)) is not None:
-        # Traffic and deployment are no inputs of the build, but whoever reads the manifest wants today's.
-        if found.spec != spec:
-            found = found.model_copy(update={"spec": spec})
-            found.write(final)
-        return Built(final, found, reused=True)
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{spec.name}-", dir=output) as workdir:
-        work = Path(workdir) / spec.name
-        work.mkdir()
-        draft = Draft(work, spec, recipe, tokenizer.convert(checkpoint_directory, work), source, digest, target)
-        manifest = (make_writer if isinstance(recipe, GenerativeRecipe) else _make)(draft, data, say)
-        manifest.write(work)
-        _replace(final, work)
-    return Built(final, manifest, reused=False)
+    return checkpoint_directory, recipe
 
 
-def _make(draft: Draft, data: Examples, say: Say) -> Manifest:
+def _operators(tuning: Tuning, output: Path, recipe: Recipe | GenerativeRecipe) -> OperatorChoice:
+    """What is known of this machine and the model's shape. Raises CatalogueError where a table is broken."""
+    here = instruction_set()
+    machine = machine_kind(here, thread_count(), tuning.cpuinfo)
+    decisions = Decisions.open(output / OWN, machine, shape_of(recipe.checkpoint), tuning.shipped)
+    return OperatorChoice(tuning, decisions, here, importlib.metadata.version("onnxruntime"))
+
+
+def _make(draft: Draft, data: Examples, operators: OperatorChoice, say: Say) -> Manifest:
     """Judge, time, choose and check every candidate; gives the final manifest."""
     spec, recipe = draft.spec, draft.recipe
     assert isinstance(recipe, Recipe)
@@ -106,7 +129,7 @@ def _make(draft: Draft, data: Examples, say: Say) -> Manifest:
             draft, jury, lambda: _calibrate(draft, recipe, reference, data.calibration), say, writes=False
         )
     else:
-        chosen = _choose_for_processors(draft, recipe, jury, reference, data, say)
+        chosen = _choose_for_processors(draft, recipe, jury, reference, data, operators, say)
     threads = thread_count()
     if draft.target != "cuda" and threads > 1:
         _time(draft, jury, 1, dict.fromkeys([*chosen.values(), FP32.name]), lambda _line: None)
@@ -119,9 +142,15 @@ def _make(draft: Draft, data: Examples, say: Say) -> Manifest:
 
 
 def _choose_for_processors(
-    draft: Draft, recipe: Recipe, jury: Jury, reference: Engine, data: Examples, say: Say
+    draft: Draft,
+    recipe: Recipe,
+    jury: Jury,
+    reference: Engine,
+    data: Examples,
+    operators: OperatorChoice,
+    say: Say,
 ) -> dict[InstructionSet, str]:
-    """Try every form that the precision allows, time what passed, choose."""
+    """Try every form that the precision allows, time what passed, choose; then the operators of those chosen."""
     spec, threads = draft.spec, thread_count()
     calibration = None if spec.precision == "fp32" else _calibrate(draft, recipe, reference, data.calibration)
     plans = variants.candidates(spec, calibration)
@@ -132,7 +161,15 @@ def _choose_for_processors(
 
     try_all(draft, [plan for plan in plans if plan is not FP32], jury, harmed, say)
     _time(draft, jury, threads, [name for name, variant in draft.variants.items() if variant.verdict.passed], say)
-    return choose(spec, draft.variants.values(), INSTRUCTION_SETS[draft.target], str(threads))
+    chosen = choose(spec, draft.variants.values(), INSTRUCTION_SETS[draft.target], str(threads))
+    lengths = timing.lengths_for(reference.manifest.limits.max_tokens)
+
+    def opening(name: str) -> Contender:
+        return Contender(name, timing.calls_of(draft.open(name, alone=True), jury.encodings, lengths))
+
+    changed = operators.settle(draft, jury, {plan.name: plan for plan in plans}, chosen, opening, say)
+    _time(draft, jury, threads, changed, say)
+    return chosen
 
 
 def _calibrate(draft: Draft, recipe: Recipe, engine: Engine, texts: Sequence[Example]) -> Calibration:
@@ -155,7 +192,7 @@ def _time(draft: Draft, jury: Jury, threads: int, names: Iterable[str], say: Say
         say(f"latencies: not measured, this machine is {instruction_set()} and the target {draft.target}")
         return
     lengths = timing.lengths_for(draft.open(FP32.name).manifest.limits.max_tokens)
-    engines = {name: draft.open(name, threads=threads) for name in names}
+    engines = {name: draft.open(name, threads=draft.variants[name].session.bounded(threads)) for name in names}
     for name, latencies in timing.time_variants(engines, jury.encodings, lengths).items():
         draft.settle_latencies(name, threads, latencies)
 
@@ -170,7 +207,7 @@ def _source(spec: ModelSpec, recipe: Recipe | GenerativeRecipe) -> Source:
     return Source(location=spec.source, revision=spec.revision, files=files)
 
 
-def _digest(spec: ModelSpec, source: Source, data: Examples, target: str) -> str:
+def _digest(spec: ModelSpec, source: Source, data: Examples, target: str, operators: OperatorChoice) -> str:
     """What the artifact is made of: equal digests mean equal inputs."""
     # The runtime is part of it: variants are judged and timed through it.
     layers = Path(__file__).parent.parent
@@ -186,6 +223,7 @@ def _digest(spec: ModelSpec, source: Source, data: Examples, target: str) -> str
         "data": hashlib.sha256(repr(data).encode()).hexdigest(),
         "target": target,
         "machine": [instruction_set(), thread_count()],
+        "operators": operators.facts(target),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 

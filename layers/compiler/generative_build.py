@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from layers.artifact import INSTRUCTION_SETS, InstructionSet, Manifest
 from layers.compiler.calibration import Calibration, Feed, calibrate_graph
 from layers.compiler.choice import choose
 from layers.compiler.device_build import choose_for_card
 from layers.compiler.draft import Draft
+from layers.compiler.duel import Contender
 from layers.compiler.examples import Example, Examples
 from layers.compiler.generation_info import describe_generation
 from layers.compiler.generative_gate import GenerativeJury, Passage, all_logits, passage_of, summon
 from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.generative_session import GenerativeSession
-from layers.compiler.generative_timing import time_writers
+from layers.compiler.generative_timing import calls_of, time_writers
 from layers.compiler.goldens import record_written
+from layers.compiler.operator_choice import OperatorChoice
 from layers.compiler.parity import TEXTS, TOLERANCE
 from layers.compiler.plan import FP32, TAPPED
 from layers.compiler.trial import describe, judge, try_all
@@ -35,7 +38,7 @@ Say = Callable[[str], None]
 CALIBRATION_TEXTS = 32
 
 
-def make_writer(draft: Draft, data: Examples, say: Say) -> Manifest:
+def make_writer(draft: Draft, data: Examples, operators: OperatorChoice, say: Say) -> Manifest:
     """Judge, time and choose every candidate; gives the final manifest."""
     from transformers import AutoTokenizer
 
@@ -57,7 +60,9 @@ def make_writer(draft: Draft, data: Examples, say: Say) -> Manifest:
     if draft.target == "cuda":
         chosen = choose_for_card(draft, jury, calibrated, say, writes=True)
     else:
-        chosen = _choose_for_processors(draft, generation, jury, calibrated, threads, say)
+        chosen = _choose_for_processors(draft, generation, jury, calibrated, operators, say)
+        if threads > 1:
+            _time(draft, generation, jury, 1, dict.fromkeys([*chosen.values(), FP32.name]), lambda _line: None)
     draft.ship(chosen)
     goldens = record_written(draft, chosen[instruction_set()], data.judged) if instruction_set() in chosen else ()
     return draft.manifest(chosen=chosen, goldens=goldens, parity=compared)
@@ -68,11 +73,11 @@ def _choose_for_processors(
     generation: Generation,
     jury: GenerativeJury,
     calibrated: Callable[[], Calibration],
-    threads: int,
+    operators: OperatorChoice,
     say: Say,
 ) -> dict[InstructionSet, str]:
-    """Try every form that the precision allows, time what passed, choose."""
-    plans = writing_candidates(draft.spec)
+    """Try every form that the precision allows, time what passed, choose; then the operators of those chosen."""
+    plans, threads = writing_candidates(draft.spec), thread_count()
     if eight_bits := [plan for plan in plans if plan.precision == "int8"]:
         calibration = calibrated()
         checkpoint = draft.recipe.checkpoint
@@ -82,8 +87,13 @@ def _choose_for_processors(
     passed = [name for name, variant in draft.variants.items() if variant.verdict.passed]
     _time(draft, generation, jury, threads, passed, say)
     chosen = choose(draft.spec, draft.variants.values(), INSTRUCTION_SETS[draft.target], str(threads))
-    if threads > 1:
-        _time(draft, generation, jury, 1, dict.fromkeys([*chosen.values(), FP32.name]), lambda _line: None)
+    text, limit = _timed_text(generation, jury)
+
+    def opening(name: str) -> Contender:
+        return Contender(name, calls_of(draft.open_generative(name, threads, alone=True), text, limit))
+
+    changed = operators.settle(draft, jury, {plan.name: plan for plan in plans}, chosen, opening, say)
+    _time(draft, generation, jury, threads, changed, say)
     return chosen
 
 
@@ -167,8 +177,12 @@ def _time(
     if instruction_set() not in INSTRUCTION_SETS[draft.target]:
         say(f"latencies: not measured, this machine is {instruction_set()} and the target {draft.target}")
         return
-    limit = min(generation.max_tokens, generation.source_max_tokens or generation.max_tokens)
-    text = np.concatenate([p.tokens if p.source is None else p.source for p in jury.passages])
-    sessions = {name: draft.open_generative(name, threads) for name in names}
-    for name, latencies in time_writers(sessions, text, limit).items():
+    sessions = {name: draft.open_generative(name, draft.variants[name].session.bounded(threads)) for name in names}
+    for name, latencies in time_writers(sessions, *_timed_text(generation, jury)).items():
         draft.settle_latencies(name, threads, latencies)
+
+
+def _timed_text(generation: Generation, jury: GenerativeJury) -> tuple[NDArray[np.int64], int]:
+    """Tokens to time with, and how many of them fit."""
+    limit = min(generation.max_tokens, generation.source_max_tokens or generation.max_tokens)
+    return np.concatenate([p.tokens if p.source is None else p.source for p in jury.passages]), limit

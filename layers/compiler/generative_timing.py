@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -17,12 +17,21 @@ ANSWER_TOKENS = 16
 
 def time_writers(sessions: Mapping[str, GenerativeSession], text: Ids, max_tokens: int) -> dict[str, dict[str, float]]:
     """Median milliseconds at batch 1 of "prefill N" (an encoder's run, or a decoder's prompt) and "decode"."""
-    length = min(PROMPT_TOKENS, max_tokens - 1)
-    prompt = np.resize(text, length)
-    prefill = alternate({name: partial(_read, session, prompt) for name, session in sessions.items()})
-    steps = {name: _step(session, prompt, max_tokens) for name, session in sessions.items()}
-    decode = alternate(steps)
-    return {name: {f"prefill {length}": prefill[name], "decode": decode[name]} for name in sessions}
+    calls = {name: calls_of(session, text, max_tokens) for name, session in sessions.items()}
+    medians: dict[str, dict[str, float]] = {name: {} for name in sessions}
+    for case in next(iter(calls.values()), {}):
+        for name, median in alternate({name: by_case[case] for name, by_case in calls.items()}).items():
+            medians[name][case] = median
+    return medians
+
+
+def calls_of(session: GenerativeSession, text: Ids, max_tokens: int) -> dict[str, Callable[[], object]]:
+    """Reading a prompt (or a source), and one step after it."""
+    prompt = np.resize(text, min(PROMPT_TOKENS, max_tokens - 1))
+    return {
+        f"prefill {len(prompt)}": partial(_read, session, prompt),
+        "decode": _step(session, prompt, max_tokens),
+    }
 
 
 def _read(session: GenerativeSession, prompt: Ids) -> Sequences:

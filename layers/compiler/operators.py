@@ -20,7 +20,8 @@ F = TypeVar("F")
 class Axis(Generic[F]):
     """One choice of operators. `values` has the default first.
 
-    `quick` names the values that gained more than 5% for some model (docs/tuning.md); a quick tuning tries no others.
+    `quick` names the values that a quick tuning tries: they came nearest to the default where all were measured
+    (docs/tuning.md), or depend most on the machine.
     `approximate` ones change answers by more than the order of additions does, so the gate hears them at once.
     """
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+
 from rich.table import Table
 
-from layers.artifact import Manifest, Variant
+from layers.artifact import Manifest, Trial, Variant
 
 
 def table_of(manifest: Manifest) -> Table:
@@ -32,6 +35,40 @@ def table_of(manifest: Manifest) -> Table:
             *(f"{latencies[n]:.2f} ms" if n in latencies else "" for n in lengths),
             _verdict(manifest, variant),
         )
+    return table
+
+
+def trials_of(manifest: Manifest) -> list[Table | str]:
+    """What tuning tried for each form that is served, what each alternative gained, and what stayed."""
+    told: list[Table | str] = []
+    for variant in manifest.variants:
+        if variant.tuned is None or variant.file is None:
+            continue
+        kept = ", ".join(f"{axis} = {value}" for axis, value in variant.operators.items()) or "the default ones"
+        low, high = variant.tuned.interval
+        gain = f": {variant.tuned.gain:.2f} times as fast [{low:.2f} to {high:.2f}]" if variant.operators else ""
+        title = f"{manifest.name}: operators of {variant.name}: {kept}{gain} ({variant.tuned.origin})"
+        trials = variant.tuned.trials
+        if not trials or any(variant.tuned == earlier.tuned for earlier in _before(manifest, variant)):
+            told.append(title)
+        else:
+            told.append(_table_of_trials(title, trials))
+    return told
+
+
+def _before(manifest: Manifest, variant: Variant) -> Iterator[Variant]:
+    """Served variants that stand before one in the manifest."""
+    return takewhile(lambda each: each != variant, (each for each in manifest.variants if each.file))
+
+
+def _table_of_trials(title: str, trials: Sequence[Trial]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in ("operator", "instead of", "times as fast", "95% interval", "kept"):
+        table.add_column(heading, justify="right" if heading in ("times as fast", "95% interval") else "left")
+    for trial in trials:
+        span = f"{trial.interval[0]:.2f} to {trial.interval[1]:.2f}"
+        outcome = "yes" if trial.kept else f"no: {trial.why}"
+        table.add_row(f"{trial.axis} = {trial.value}", trial.instead_of, f"{trial.gain:.2f}", span, outcome)
     return table
 
 

@@ -32,12 +32,16 @@ def time_variants(
     Ends a length after SECONDS_PER_LENGTH, but never before MINIMUM_ROUNDS.
     """
     medians: dict[str, dict[str, float]] = {name: {} for name in engines}
-    for length in lengths:
-        encoding = _of_length(texts, length)
-        calls = {name: partial(engine.forward, [encoding]) for name, engine in engines.items()}
-        for name, median in alternate(calls).items():
-            medians[name][str(length)] = median
+    calls = {name: calls_of(engine, texts, lengths) for name, engine in engines.items()}
+    for length in map(str, lengths):
+        for name, median in alternate({name: by_length[length] for name, by_length in calls.items()}).items():
+            medians[name][length] = median
     return medians
+
+
+def calls_of(engine: Engine, texts: Sequence[Encoding], lengths: Sequence[int]) -> dict[str, Callable[[], object]]:
+    """A run of one text, by its tokens."""
+    return {str(length): partial(engine.forward, [_of_length(texts, length)]) for length in lengths}
 
 
 def alternate(calls: Mapping[str, Callable[[], object]]) -> dict[str, float]:

@@ -38,16 +38,25 @@ def judge(draft: Draft, plan: Plan, jury: Panel) -> Variant:
     """
     here = not plan.on_device or card_is_present()
     draft.add(plan if here else plan.emulated)
-    try:
-        verdict, independent = jury.examine(draft, plan.name)
-    except ModelOutputError:
-        verdict, independent = UNJUDGED.model_copy(update={"metric": NOT_FINITE}), False
-    if not here:
-        draft.add(plan)
-    found = {"verdict": verdict, "row_independent": independent, "judged": AS_SERVED if here else stand_in(plan)}
-    judged = draft.variants[plan.name].model_copy(update=found)
+    heard = hear(draft, plan.name, jury)
+    if here:
+        return heard
+    found = {"verdict": heard.verdict, "row_independent": heard.row_independent, "judged": stand_in(plan)}
+    judged = draft.add(plan).model_copy(update=found)
     draft.settle(judged)
     return judged
+
+
+def hear(draft: Draft, name: str, jury: Panel) -> Variant:
+    """Settle what the gate says of a variant as it lies in the draft."""
+    try:
+        verdict, independent = jury.examine(draft, name)
+    except ModelOutputError:
+        verdict, independent = UNJUDGED.model_copy(update={"metric": NOT_FINITE}), False
+    found = {"verdict": verdict, "row_independent": independent, "judged": AS_SERVED}
+    heard = draft.variants[name].model_copy(update=found)
+    draft.settle(heard)
+    return heard
 
 
 def try_all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,32 @@ def answers(family: str, plan: Plan, checkpoint: Callable[[Case], Path], directo
     return on_real_positions(got, feeds["attention_mask"]), net.asked, count_operators(model)
 
 
+@pytest.fixture(scope="module")
+def defaults(
+    checkpoint: Callable[[Case], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, Plan], tuple[Any, set[str]]]:
+    """What a plan with default operators answers, and which axes it asked for; each is run once."""
+    directory = tmp_path_factory.mktemp("defaults")
+
+    @functools.cache
+    def run_once(family: str, plan: Plan) -> tuple[Any, set[str]]:
+        return answers(family, plan, checkpoint, directory)[:2]
+
+    return run_once
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("axis", "value"), VALUES, ids=lambda part: part if isinstance(part, str) else part.name)
 def test_a_value_answers_as_the_default_does(
-    family: str, axis: Axis[Any], value: str, checkpoint: Callable[[Case], Path], tmp_path: Path
+    family: str,
+    axis: Axis[Any],
+    value: str,
+    defaults: Callable[[str, Plan], tuple[Any, set[str]]],
+    checkpoint: Callable[[Case], Path],
+    tmp_path: Path,
 ) -> None:
     for plan in (FP32, ROW, BLOCKED):
-        expected, asked, _ = answers(family, plan, checkpoint, tmp_path)
+        expected, asked = defaults(family, plan)
         if axis.name not in asked:
             continue
         other = plan.made_of(DEFAULT_OPERATORS.having(axis, value))

@@ -37,4 +37,6 @@ def side_by_side(net: Net, x: ir.Value, layers: Sequence[Projection]) -> list[ir
     return list(parts)
 
 
-PROJECTIONS: Axis[Projecting] = Axis("projections", {"apart": apart, "side-by-side": side_by_side})
+PROJECTIONS: Axis[Projecting] = Axis(
+    "projections", {"apart": apart, "side-by-side": side_by_side}, quick=frozenset({"side-by-side"})
+)
