@@ -24,6 +24,11 @@ CASES = ("1 x 8", "1 x 128", "1 x 384", "8 x 128")
 THREADS, CALLS = 2, 30
 SHOWN = 6
 Profile = dict[str, float]
+# Operators by how their names begin, of all three runtimes.
+KINDS = {
+    "products": ("MatMul", "FusedMatMul", "DynamicQuantizeMatMul", "FullyConnected"),
+    "attention": ("MultiHeadAttention", "QAttention", "Subgraph"),
+}
 
 
 def run(say: Callable[..., None]) -> dict[str, Any]:
@@ -110,4 +115,14 @@ def section(measured: dict[str, Any]) -> str:
         for name, profile in profiles.items():
             cells = [f"`{operator}` {ms:.2f}" for operator, ms in list(profile.items())[:SHOWN]]
             lines.append(f"| {case}, {name} | {sum(profile.values()):.2f} | " + " | ".join(cells) + " |")
+    lines += ["", "The same in three kinds:", "", header("texts x tokens, contender", [*KINDS, "the rest"])]
+    for case, profiles in measured.items():
+        for name, profile in profiles.items():
+            sums = {kind: _sum_of(profile, names) for kind, names in KINDS.items()}
+            figures = [*sums.values(), sum(profile.values()) - sum(sums.values())]
+            lines.append(f"| {case}, {name} | " + " | ".join(f"{ms:.2f}" for ms in figures) + " |")
     return "\n".join(lines)
+
+
+def _sum_of(profile: Profile, names: tuple[str, ...]) -> float:
+    return sum(ms for operator, ms in profile.items() if operator.startswith(names))
