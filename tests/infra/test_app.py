@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,10 @@ def synthesize(folder: Path) -> subprocess.CompletedProcess[str]:
     context = {key: str(folder / name) for key, name in places.items()}
     environment = {
         "PATH": str(folder / "bin"),
-        "HOME": str(folder),
+        # jsii keeps its unpacked packages there.
+        "HOME": os.environ.get("HOME", str(folder)),
+        "AWS_CONFIG_FILE": str(folder / "none"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "none"),
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "HTTP_PROXY": "http://127.0.0.1:9",
         "AWS_EC2_METADATA_DISABLED": "true",
