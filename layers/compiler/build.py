@@ -68,6 +68,8 @@ def build(
     data = examples.load_examples(spec, catalogue_directory)
     source = _source(spec, recipe)
     operators = _operators(tuning, output, recipe)
+    if tuning.depth != "off" and operators.here not in INSTRUCTION_SETS[target]:
+        say(f"tuning: nothing to measure, this machine is {operators.here} and the target {target}")
     final = output / spec.name
     digest = _digest(spec, source, data, target, operators)
     if (found := _reusable(final, digest)) is not None and operators.measured_enough(found.chosen):

@@ -68,8 +68,6 @@ class OperatorChoice:
         """
         served = chosen.get(self.here)
         if served is None:
-            if self.tuning.depth != "off":
-                say(f"tuning: nothing to measure, this machine is {self.here} and the target {draft.target}")
             return []
         if not self.measured_enough(chosen):
             tuner = Tuner(draft, jury, opening, self.tuning.dueling, self.tuning.depth, say)
