@@ -5,7 +5,6 @@ CDK copies and hashes what it is given while a function is defined, so the folde
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,19 +16,13 @@ from aws_cdk import aws_lambda as lambda_
 
 from infra.admission import Member
 from layers.packaging.context import Architecture, write_build_context
+from layers.packaging.endpoint_context import DOCKERFILE, PYTHON, write_endpoint_context
 from layers.packaging.engine import DEFAULT_BASE_IMAGE
 from layers.packaging.imports import files_needed
 from layers.packaging.requirements import client_requirements, gpu_requirements, runtime_requirements
 from layers.packaging.wheels import fetch_wheels, python_version
 
 PROJECT = Path(__file__).resolve().parents[1]
-GPU_DOCKERFILE = PROJECT / "functions" / "gpu" / "Dockerfile"
-# What makes the image an endpoint of one model: its artifact, and the command that SageMaker gives `serve` to.
-ENDPOINT_LINES = """
-ENV ARTIFACT_DIR=/opt/artifact
-COPY artifact/ /opt/artifact/
-ENTRYPOINT ["python3", "-m", "functions.gpu"]
-"""
 PLATFORMS = {"x86_64": ecr_assets.Platform.LINUX_AMD64, "arm64": ecr_assets.Platform.LINUX_ARM64}
 
 
@@ -39,7 +32,7 @@ class Building:
 
     base_image: str = DEFAULT_BASE_IMAGE
     wheels: Path | None = None
-    gpu_dockerfile: Path = GPU_DOCKERFILE
+    gpu_dockerfile: Path = DOCKERFILE
 
     def build_args(self) -> dict[str, str]:
         """As the Dockerfile takes them; none for its own base, so that its hash stays what it is."""
@@ -51,6 +44,12 @@ class Building:
             return []
         wanted = [*runtime_requirements(), *client_requirements()]
         return fetch_wheels(wanted, self.wheels, architecture=architecture, python=python_version(self.base_image))
+
+    def fetch_gpu_wheels(self) -> list[Path]:
+        """As `fetch_wheels`, for an endpoint's image."""
+        if self.wheels is None:
+            return []
+        return fetch_wheels(gpu_requirements(), self.wheels, architecture="x86_64", python=PYTHON)
 
 
 @dataclass(frozen=True)
@@ -110,13 +109,10 @@ def image_context(members: Sequence[Member], architecture: Architecture, buildin
 def gpu_context(member: Member, building: Building) -> Iterator[Path]:
     """The build context of the endpoint's image: the GPU's Dockerfile, and the artifact."""
     with tempfile.TemporaryDirectory(prefix="gpu-image-") as name:
-        root = Path(name)
-        for folder in ("functions", "layers"):
-            shutil.copytree(PROJECT / folder, root / "code" / folder, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(member.directory, root / "artifact" / member.manifest.name)
-        (root / "wheels").mkdir()
-        (root / "wheels" / "list.txt").write_text("", encoding="utf-8")
-        (root / "requirements.txt").write_text("\n".join(gpu_requirements()) + "\n", encoding="utf-8")
-        lines = building.gpu_dockerfile.read_text(encoding="utf-8") + ENDPOINT_LINES
-        (root / "Dockerfile").write_text(lines, encoding="utf-8")
-        yield root
+        yield write_endpoint_context(
+            member.directory,
+            member.manifest.name,
+            Path(name),
+            wheels=building.fetch_gpu_wheels(),
+            dockerfile=building.gpu_dockerfile,
+        )
