@@ -82,7 +82,8 @@ class BucketedRuns:
         options = onnxruntime.RunOptions()
         if self._device.place.kind == "cuda":
             options.add_run_config_entry("gpu_graph_id", str(NOT_RECORDED))
-        answers: list[Any] = self._device.session.run(unknown, dict(feed), options)
+        with self._device.place.shared():
+            answers: list[Any] = self._device.session.run(unknown, dict(feed), options)
         self._sizes |= {name: np.shape(answer) for name, answer in zip(unknown, answers, strict=True)}
 
     def _shape_of(self, name: str, shape: tuple[int, int]) -> tuple[int, ...]:

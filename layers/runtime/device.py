@@ -9,10 +9,11 @@ one block, filled by one transfer, and its outputs in buffers of its own. Shapes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ import onnxruntime
 
 from layers.errors import ArtifactError
 from layers.runtime.card import CUDA
+from layers.runtime.card_turns import CARD_TURNS
 from layers.runtime.run_thread import RunThread
 
 Array = npt.NDArray[Any]
@@ -51,7 +53,12 @@ class Place:
 
     def allocate(self, shape: Sequence[int], element_type: int) -> onnxruntime.OrtValue:
         """A tensor whose content is not set; its memory lives as long as the value."""
-        return onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(shape), element_type, self.kind, self.index)
+        with self.shared():
+            return onnxruntime.OrtValue.ortvalue_from_shape_and_type(list(shape), element_type, self.kind, self.index)
+
+    def shared(self) -> AbstractContextManager[None]:
+        """To be held while something of the place is allocated, copied or run; not twice by one thread."""
+        return CARD_TURNS.shared() if self.kind == "cuda" else nullcontext()
 
 
 CPU_PLACE = Place("cpu")
@@ -130,7 +137,10 @@ class Recording:
         self._run_id = run_id
         self._lock = device.lock
         self._thread = device.thread
+        self._place = place
         self._recorded = place.kind == "cuda" and run_id != NOT_RECORDED
+        # onnxruntime captures in the first run of each thread.
+        self._captured_by: set[int] = set()
         self._session = device.session
         self._binding = device.session.io_binding()
         self._options = onnxruntime.RunOptions()
@@ -159,13 +169,16 @@ class Recording:
             self._thread.run(self._run)
 
     def _run(self) -> None:
-        with self._lock:
+        captures = self._recorded and get_ident() not in self._captured_by
+        with self._lock, CARD_TURNS.alone() if captures else self._place.shared():
             self._block.update_inplace(self._staged)
             self._session.run_with_iobinding(self._binding, self._options)
+            self._captured_by.add(get_ident())
 
     def answer(self, name: str) -> Array:
         """A copy of an output of the last run."""
-        answer: Array = self._answers[name].numpy()
+        with self._place.shared():
+            answer: Array = self._answers[name].numpy()
         return answer
 
     def _stage(self, device: Device, fed: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -209,7 +222,8 @@ def open_on_card(path: Path) -> onnxruntime.InferenceSession:
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()
     try:
-        session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=[(CUDA, settings)])
+        with CARD.shared():
+            session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=[(CUDA, settings)])
     except Exception as error:  # onnxruntime's exceptions share no public base
         raise ArtifactError(
             f"{path}: onnxruntime cannot open it on the card: {error}. Build the model again."

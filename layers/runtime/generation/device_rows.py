@@ -134,9 +134,10 @@ class DeviceRows:
             return
         targets, origins = list(moved), list(moved.values())
         for buffer in (*self._caches.values(), *self._cross.values()):
-            content = buffer.owner.numpy()
-            content[targets] = content[origins]
-            buffer.owner.update_inplace(content)
+            with self._decoder.place.shared():
+                content = buffer.owner.numpy()
+                content[targets] = content[origins]
+                buffer.owner.update_inplace(content)
         self.lengths[targets] = self.lengths[origins]
         self._masks[targets] = self._masks[origins]
 
