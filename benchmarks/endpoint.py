@@ -174,8 +174,8 @@ def section(measured: dict[str, Any]) -> str:
         "`python -m functions.gpu serve` with so many clients over loopback, each sending its next request when it has "
         f"its answer, on the machine that the clients run on too. `{JOINED}` is as an endpoint is set; `{ALONE}` joins "
         f"neither texts nor runs. debian-sections and bert-base-random classify a package description; debian-writer "
-        f"and gpt2 write {NEW_TOKENS} tokens after the last {PROMPT_TOKENS} of one. bert-base-random and gpt2 have "
-        "random weights at real sizes.",
+        f"and gpt2 write {NEW_TOKENS} tokens after the last {PROMPT_TOKENS} of one, t5-small {NEW_TOKENS} about it. "
+        "bert-base-random, gpt2 and t5-small have random weights at real sizes.",
         "",
         f"| model | clients | {JOINED}: requests/s | p50 ms | p99 ms | {ALONE}: requests/s | p50 ms | p99 ms | times |",
         "|---|---|---|---|---|---|---|---|---|",
