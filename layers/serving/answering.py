@@ -14,7 +14,7 @@ from layers.errors import InputError
 from layers.runtime.predictor import Predictor
 from layers.runtime.run import Prediction, StreamEvent
 from layers.runtime.settings import Settings
-from layers.serving.answers import prediction_answer
+from layers.serving.answers import compute_type, prediction_answer
 from layers.serving.event_stream import EventStream
 from layers.serving.metrics import Metrics
 from layers.serving.response_cache import ResponseCaches, response_key
@@ -89,14 +89,15 @@ class Answering:
         prediction, begun = await self.run(lambda: self._predict(question))
         self._metrics.predicted(question.predictor, question.task, prediction, begun - asked)
         value = prediction.value if shape is None else shape(prediction)
-        return prediction_answer(value, prediction, question.started, queue_ms=1000 * (begun - asked))
+        computed_by = compute_type(question.predictor)
+        return prediction_answer(value, prediction, question.started, 1000 * (begun - asked), computed_by)
 
     async def stream(self, question: Question, shape: StreamShape) -> Response:
         """The answer token by token. Raises as `answer` until the first token is there."""
         self._metrics.asks(question.predictor, question.task)
         events = self._events(question, shape)
         first = await anext(events)
-        return EventStream(first, events, shape.failed)
+        return EventStream(first, events, shape.failed, compute_type(question.predictor))
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """Any other work that takes time, counted and placed like predictions."""

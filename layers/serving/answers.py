@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Response
 
+from layers.runtime.predictor import Predictor
 from layers.runtime.run import Prediction
 from layers.serving.json_body import json_bytes
 
@@ -16,12 +17,19 @@ def json_answer(value: Any) -> Response:
     return Response(json_bytes(value), media_type="application/json")
 
 
-def prediction_answer(value: Any, prediction: Prediction, started: float, queue_ms: float = 0.0) -> Response:
+def compute_type(predictor: Predictor) -> str:
+    """What computed: `gpu` for a card's variant, else `cpu`, as the Inference API's `x-compute-type` says it."""
+    return "gpu" if predictor.variant.on_card else "cpu"
+
+
+def prediction_answer(
+    value: Any, prediction: Prediction, started: float, queue_ms: float = 0.0, computed_by: str = "cpu"
+) -> Response:
     """A prediction's answer, with TEI's headers; times in milliseconds since `started`, a `perf_counter` reading."""
     response = json_answer(value)
     total = 1000 * (perf_counter() - started)
     headers = {
-        "x-compute-type": "cpu",
+        "x-compute-type": computed_by,
         "x-compute-time": f"{prediction.tokenization_ms + prediction.inference_ms + prediction.postprocessing_ms:.3f}",
         "x-compute-texts": str(prediction.text_count),
         "x-compute-tokens": str(prediction.token_count),

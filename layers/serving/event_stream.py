@@ -14,7 +14,7 @@ from layers.serving.json_body import json_bytes
 
 logger = logging.getLogger("hundredfold.serving")
 
-HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no", "x-compute-type": "cpu"}
+HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 def server_sent(value: object) -> bytes:
@@ -28,8 +28,10 @@ class EventStream(StreamingResponse):
     When the client has gone, the events are closed and with them the work behind them.
     """
 
-    def __init__(self, first: bytes, others: AsyncGenerator[bytes], failed: Callable[[Exception], bytes]) -> None:
-        super().__init__(others, headers=HEADERS, media_type="text/event-stream")
+    def __init__(
+        self, first: bytes, others: AsyncGenerator[bytes], failed: Callable[[Exception], bytes], computed_by: str
+    ) -> None:
+        super().__init__(others, headers={**HEADERS, "x-compute-type": computed_by}, media_type="text/event-stream")
         self._first = first
         self._others = others
         self._failed = failed

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from layers.runtime.predictor import load_predictors
+from layers.artifact import Variant
+from layers.runtime.predictor import Predictor, load_predictors
 from layers.runtime.settings import Settings
 from layers.serving.answers import json_answer
 from layers.serving.application import create_app
@@ -55,3 +56,18 @@ def test_all_tokens_of_a_request_have_a_limit(artifacts: dict[str, Toy]) -> None
     refused = client.post("/", json={"inputs": ["editor " * 40] * 4})
     assert refused.status_code == 422
     assert "got 48 in all inputs, expected at most 40" in refused.json()["error"]
+
+
+class OnACard(Predictor):
+    """A predictor whose variant says that it is a card's."""
+
+    @property
+    def variant(self) -> Variant:
+        return super().variant.model_copy(update={"exact_on": ("cuda",)})
+
+
+def test_answers_say_what_computed_them(predictors: dict[str, Predictor], artifacts: dict[str, Toy]) -> None:
+    on_card = OnACard(predictors["toy"].engine)
+    for predictor, said in ((predictors["toy"], "cpu"), (on_card, "gpu")):
+        client = TestClient(create_app({"toy": predictor}, Settings(artifact_dir=artifacts["toy"].directory)))
+        assert client.post("/", json={"inputs": "an editor"}).headers["x-compute-type"] == said
