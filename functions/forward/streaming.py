@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from functions.forward.endpoint import Answer, Question, StreamingEndpoint, no_parts
+from functions.forward.endpoint import Answer, Question, RealtimeEndpoint, StreamingEndpoint, no_parts
 from functions.forward.url_events import UrlFunction, headers_of, worded
 from functions.streaming.http_stream import Message
 from functions.streaming.loop import StreamingFunction, run
@@ -82,7 +82,8 @@ def load() -> StreamingFunction:
     from functions.forward import https
 
     endpoint = https.environment.endpoint
-    application = StreamedForward(https.function, endpoint, https.cold_headers)  # type: ignore[arg-type]
+    assert isinstance(endpoint, RealtimeEndpoint), "a stack refuses streaming before an asynchronous endpoint"
+    application = StreamedForward(https.function, endpoint, https.cold_headers)
     formatter = https.environment.invocations.formatter
     return StreamingFunction(
         MeasuredApplication(application, https.environment.metrics, lambda _: None, formatter),

@@ -23,7 +23,7 @@ def compute_type(predictor: Predictor) -> str:
 
 
 def prediction_answer(
-    value: Any, prediction: Prediction, started: float, queue_ms: float = 0.0, computed_by: str = "cpu"
+    value: Any, prediction: Prediction, started: float, queue_ms: float, computed_by: str
 ) -> Response:
     """A prediction's answer, with TEI's headers; times in milliseconds since `started`, a `perf_counter` reading."""
     response = json_answer(value)

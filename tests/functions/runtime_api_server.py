@@ -8,9 +8,11 @@ from __future__ import annotations
 import base64
 import json
 import queue
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -171,3 +173,19 @@ def _handler_of(api: RuntimeApiServer) -> type[BaseHTTPRequestHandler]:
             """Nothing: requests are not what a test prints."""
 
     return Handler
+
+
+@contextmanager
+def running(
+    api: RuntimeApiServer, command: Sequence[str], environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[str]]:
+    """A function's process that asks `api` for events; it has ended when the context does."""
+    with subprocess.Popen(command, env=environment, cwd="/", stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            api.end()
+            try:
+                process.wait(PATIENCE_SECONDS)
+            finally:
+                process.kill()

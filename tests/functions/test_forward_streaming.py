@@ -23,7 +23,7 @@ from functions.forward.url_events import UrlFunction
 from infra.backend import STREAM_WRAPPER
 from infra.code import PROJECT, zip_of
 from tests.functions.container import await_ping, container
-from tests.functions.runtime_api_server import PATIENCE_SECONDS, RuntimeApiServer
+from tests.functions.runtime_api_server import RuntimeApiServer, running
 from tests.functions.sagemaker_stand_in import SageMaker, sagemaker
 from tests.functions.stand_in import StandIn
 from tests.runtime.generation.toy_decoder import write_toy_decoder
@@ -64,15 +64,8 @@ def lambda_environment(api: RuntimeApiServer, runtime: SageMaker, aws: StandIn) 
             **runtime.environment,
         }
         command = [str(code.folder / "functions/forward" / SCRIPT), sys.executable, "/var/runtime/bootstrap.py"]
-        with subprocess.Popen(command, env=environment, cwd="/", stderr=subprocess.PIPE, text=True) as process:
-            try:
-                yield process
-            finally:
-                api.end()
-                try:
-                    process.wait(PATIENCE_SECONDS)
-                finally:
-                    process.kill()
+        with running(api, command, environment) as process:
+            yield process
 
 
 def test_a_stream_and_whole_answers_pass_the_wrapped_runtime(runtime: SageMaker, aws: StandIn) -> None:

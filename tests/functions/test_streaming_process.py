@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.functions.conftest import read_event
-from tests.functions.runtime_api_server import PATIENCE_SECONDS, RuntimeApiServer
+from tests.functions.runtime_api_server import PATIENCE_SECONDS, RuntimeApiServer, running
 from tests.runtime.generation.toy_decoder import write_toy_decoder
 
 ROOT = Path(__file__).parents[2]
@@ -35,15 +35,8 @@ def environment(api: RuntimeApiServer, artifact: Path, **variables: str) -> Iter
         **variables,
     }
     command = [sys.executable, "-m", "functions.streaming"]
-    with subprocess.Popen(command, env=environ, cwd="/", stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            api.end()
-            try:
-                process.wait(PATIENCE_SECONDS)
-            finally:
-                process.kill()
+    with running(api, command, environ) as process:
+        yield process
 
 
 def asking(body: dict[str, object]) -> dict[str, object]:

@@ -61,22 +61,19 @@ class TokenChooser:
         self._random = np.random.Generator(np.random.PCG64(options.seed)) if options.do_sample else None
         self._logprobs = options.logprobs or options.top_tokens > 0
         self._top_tokens = options.top_tokens
+        self._lengths = [process for process in self._processors if isinstance(process, MinLength)]
+        # The choice is then the highest score unless `takes` refuses it: what else is asked is a least length.
+        only_lengths = len(self._lengths) == len(self._processors)
+        self.may_take_likeliest = only_lengths and self._random is None and not self._logprobs
 
     @property
     def takes_likeliest(self) -> bool:
         """Whether the choice is the highest score and nothing else is asked of the scores."""
         return not self._processors and self.may_take_likeliest
 
-    @property
-    def may_take_likeliest(self) -> bool:
-        """Whether the choice is the highest score unless `takes` refuses it: what else is asked is a least length."""
-        only_lengths = all(isinstance(process, MinLength) for process in self._processors)
-        return only_lengths and self._random is None and not self._logprobs
-
     def takes(self, history: History, token: int) -> bool:
         """Whether `token`, known to have the highest score, is the choice after `history`."""
-        lengths = [process for process in self._processors if isinstance(process, MinLength)]
-        return self.may_take_likeliest and not any(process.forbids(history, token) for process in lengths)
+        return self.may_take_likeliest and not any(length.forbids(history, token) for length in self._lengths)
 
     def choose(self, history: History, scores: Scores) -> Choice:
         """The next token after `history`; `scores` [vocabulary] may be changed.
