@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from layers.compiler.decisions import processor_kind
+
 PACKAGES = ("onnxruntime", "onnxruntime-gpu", "torch", "transformers", "tokenizers")
 
 
@@ -20,7 +22,7 @@ def machine() -> dict[str, Any]:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "processor": model or platform.processor(),
+        "processor": f"{model or platform.processor()} ({processor_kind()})",
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _installed(name)) is not None},

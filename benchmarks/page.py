@@ -7,7 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import artifacts, batches, builds, cost, endpoint, functions, ledger_page, load, prefixes, profiles
+from benchmarks import (
+    artifacts,
+    batches,
+    builds,
+    cost,
+    endpoint,
+    functions,
+    ledger_page,
+    load,
+    prefixes,
+    profiles,
+    run_sizes,
+)
 from benchmarks import memory as resident
 from benchmarks.gpu_page import gpu_section
 from benchmarks.parts import HEADLINE
@@ -267,6 +279,7 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
     "load": load.section,
     "load_full": lambda measured: load.section(measured, "Load, five minutes a loop"),
     "operators": _operators,
+    "run_sizes": run_sizes.section,
     "memory": resident.section,
     "artifacts": artifacts.section,
     "builds": builds.section,

@@ -9,6 +9,7 @@ REST = (
     "profiles",
     "prefixes",
     "operators",
+    "run_sizes",
     "events",
     "caches",
     "batches",

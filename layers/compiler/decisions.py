@@ -61,6 +61,11 @@ class Decision:
 
 def machine_kind(instruction_set: str, threads: int, cpuinfo: Path = CPUINFO) -> str:
     """Machines whose measurements are taken for one another's: as many threads of one kind of processor."""
+    return f"{instruction_set}, {processor_kind(cpuinfo)}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def processor_kind(cpuinfo: Path = CPUINFO) -> str:
+    """Vendor, family and model: names that hosts give to their processors are too coarse to tell two apart."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -71,7 +76,7 @@ def machine_kind(instruction_set: str, threads: int, cpuinfo: Path = CPUINFO) ->
         facts.setdefault(key.strip(), value.strip())
     vendor = facts.get("vendor_id") or facts.get("CPU implementer") or platform.machine()
     family = [f"{word} {facts[key]}" for word, key in _FAMILY.items() if key in facts]
-    return ", ".join([instruction_set, " ".join([vendor, *family]), f"{threads} thread{'' if threads == 1 else 's'}"])
+    return " ".join([vendor, *family])
 
 
 _FAMILY = {"family": "cpu family", "model": "model", "part": "CPU part"}

@@ -43,7 +43,7 @@ def batched(predictor: Predictor, settings: Settings) -> Predictor:
     if settings.batch_wait_ms is None or not isinstance(engine, Engine):
         return predictor
     batcher = Batcher(
-        turn_tokens=settings.max_batch_tokens,
+        turn_tokens=engine.max_batch_tokens,
         wait_seconds=settings.batch_wait_ms / 1000,
         max_waiting=settings.max_concurrent_requests,
     )

@@ -9,6 +9,15 @@ Result = TypeVar("Result")
 
 # A further run costs about as much as this many padding tokens in one that is already running.
 RUN_COST_TOKENS = 16
+# Where a model reads on a processor, what a layer hands on to the next should fit the cache: benchmarks/run_sizes.py.
+# Where it writes, more rows together read the weights fewer times.
+READING_TOKENS = 1024
+MOST_TOKENS = 4096
+
+
+def usual_batch_tokens(*, on_card: bool, writes: bool) -> int:
+    """Most tokens of one run, padding included, where no setting says otherwise."""
+    return MOST_TOKENS if on_card or writes else READING_TOKENS
 
 
 def plan_batches(lengths: Sequence[int], *, max_batch_size: int, max_batch_tokens: int) -> list[list[int]]:

@@ -14,7 +14,7 @@ import onnxruntime
 from layers.artifact import TOKENIZER, Manifest, Variant, verify_files
 from layers.errors import ArtifactError, ModelOutputError
 from layers.runtime.alignment import Encoding
-from layers.runtime.batching import in_caller_order, plan_batches
+from layers.runtime.batching import in_caller_order, plan_batches, usual_batch_tokens
 from layers.runtime.bucketed import BucketedRuns
 from layers.runtime.card import machine_for
 from layers.runtime.cpu import thread_count
@@ -25,7 +25,6 @@ from layers.runtime.tokenizer import DEFAULT_CACHE_BYTES, TextTokenizer
 Array = npt.NDArray[Any]
 Outputs = dict[str, Array]
 
-DEFAULT_BATCH_TOKENS = 4096
 MAX_RUN_TEXTS = 32
 
 
@@ -38,7 +37,7 @@ class LoadOptions(TypedDict, total=False):
     verify_weights: bool
     alone: bool
     encoding_cache_bytes: int
-    max_batch_tokens: int
+    max_batch_tokens: int | None
     limits: TokenLimits
 
 
@@ -54,7 +53,7 @@ class Engine:
         *,
         threads: int,
         spinning: bool = True,
-        max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        max_batch_tokens: int | None = None,
         limits: TokenLimits = NO_LIMITS,
         place: Place | None = None,
     ) -> None:
@@ -66,7 +65,7 @@ class Engine:
         self.threads = threads
         self.spinning = spinning
         self._run_graph = BucketedRuns(session, place).run if place else session.run
-        self._max_batch_tokens = max_batch_tokens
+        self.max_batch_tokens = max_batch_tokens or usual_batch_tokens(on_card=place is not None, writes=False)
         graph_inputs = {node.name: node.shape for node in session.get_inputs()}
         unknown = set(graph_inputs) - {"input_ids", "attention_mask", "token_type_ids"}
         if "input_ids" not in graph_inputs or unknown:
@@ -89,7 +88,7 @@ class Engine:
         verify_weights: bool = False,
         alone: bool = True,
         encoding_cache_bytes: int = DEFAULT_CACHE_BYTES,
-        max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        max_batch_tokens: int | None = None,
         limits: TokenLimits = NO_LIMITS,
     ) -> Engine:
         """Open an artifact: the variant named, or the one chosen for the machine this runs on.
@@ -146,7 +145,7 @@ class Engine:
         batches = plan_batches(
             [len(encoding) for encoding in encodings],
             max_batch_size=MAX_RUN_TEXTS if self.variant.row_independent else 1,
-            max_batch_tokens=self._max_batch_tokens,
+            max_batch_tokens=self.max_batch_tokens,
         )
         return in_caller_order(
             batches, [self._run([encodings[position] for position in batch], names) for batch in batches]

@@ -30,8 +30,8 @@ class Settings(BaseSettings):
     """Largest request body; beyond it a request is refused with 413."""
     max_batch_size: Annotated[int, Field(ge=1)] = 32
     """Most texts in one request."""
-    max_batch_tokens: Annotated[int, Field(ge=1)] = 4096
-    """Most tokens, padding included, in one run of the graph; bounds the memory that a run needs."""
+    max_batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens, padding included, in one run of the graph; when absent, what suits the model and the device."""
     max_input_tokens: Annotated[int, Field(ge=1)] | None = None
     """Most tokens of one text, where the model takes more; encoders cut what is longer, writers refuse it."""
     max_request_tokens: Annotated[int, Field(ge=1)] | None = DEFAULT_REQUEST_TOKENS

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from layers.errors import InputError
+from layers.runtime.batching import usual_batch_tokens
 from layers.runtime.cache import CacheReport
 from layers.runtime.engine import Engine
 from layers.runtime.generation.engine import GENERATIVE_TASKS, GenerationEngine
@@ -89,7 +90,8 @@ class Models:
             "model_type": _model_type(predictor),
             "max_concurrent_requests": self.settings.max_concurrent_requests,
             "max_input_length": predictor.limits.input_limit(manifest.limits.max_tokens),
-            "max_batch_tokens": self.settings.max_batch_tokens,
+            "max_batch_tokens": self.settings.max_batch_tokens
+            or usual_batch_tokens(on_card=predictor.variant.on_card, writes=manifest.task in GENERATIVE_TASKS),
             "max_batch_requests": None,
             "max_client_batch_size": self.settings.max_batch_size,
             # A prompt that is too long is refused: what is cut from its end or its beginning changes what follows.

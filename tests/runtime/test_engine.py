@@ -12,6 +12,7 @@ import pytest
 
 from layers.artifact import TOKENIZER, Manifest, SessionSettings, record_file
 from layers.errors import ArtifactError, ModelOutputError
+from layers.runtime.alignment import Encoding
 from layers.runtime.bucketed import WIDTHS, bucket
 from layers.runtime.cpu import thread_count
 from layers.runtime.device import CPU_PLACE
@@ -52,6 +53,14 @@ def with_session(toy: Toy, session: Any, *, row_independent: bool = True) -> Eng
 
 def copied(toy: Toy, tmp_path: Path) -> Path:
     return Path(shutil.copytree(toy.directory, tmp_path / "toy"))
+
+
+def test_runs_on_a_processor_stay_small(toy: Toy) -> None:
+    session = CountingSession()
+    engine = with_session(toy, session)
+    ids = np.ones(128, dtype=np.int64)
+    engine.forward([Encoding(ids, np.zeros_like(ids), 0)] * 32)
+    assert session.shapes == [(8, 128)] * 4
 
 
 def test_buckets_change_no_answer(toy: Toy, engine: Engine) -> None:

@@ -6,7 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
+from layers.runtime.predictor import Predictor
+from layers.runtime.settings import Settings
+from layers.serving.application import create_app
+from tests.runtime.toy_artifact import Toy
 from tests.serving.conftest import Serve
 
 INFO_FIELDS = {
@@ -63,6 +68,15 @@ def test_info_has_teis_fields(serve: Serve) -> None:
     assert info["model_type"]["classifier"]["id2label"]["3"] == "python"
     assert info["max_input_length"] == 32
     assert serve("encoder").get("/info").json()["model_type"] == {"embedding": {"pooling": "mean"}}
+
+
+def test_info_tells_how_large_batches_are(serve: Serve, artifacts: dict[str, Toy], writer: Predictor) -> None:
+    assert serve("toy").get("/info").json()["max_batch_tokens"] == 1024
+    settings = Settings(artifact_dir=artifacts["toy"].directory)
+    assert TestClient(create_app({"writer": writer}, settings)).get("/info").json()["max_batch_tokens"] == 4096
+    told = Settings(artifact_dir=artifacts["toy"].directory, max_batch_tokens=77)
+    predictor = Predictor.load(artifacts["toy"].directory, **told.load_options())
+    assert TestClient(create_app({"toy": predictor}, told)).get("/info").json()["max_batch_tokens"] == 77
 
 
 def test_info_of_several_models_is_by_name(serve: Serve) -> None:

@@ -15,12 +15,12 @@ import onnxruntime
 from layers.artifact import TOKENIZER, Manifest, Variant, verify_files
 from layers.errors import ArtifactError, InputError
 from layers.generation import GENERATION, Generation
-from layers.runtime.batching import in_caller_order, plan_batches
+from layers.runtime.batching import in_caller_order, plan_batches, usual_batch_tokens
 from layers.runtime.cache import CacheReport
 from layers.runtime.card import machine_for
 from layers.runtime.cpu import thread_count
 from layers.runtime.device import CARD, Device, Place
-from layers.runtime.engine import DEFAULT_BATCH_TOKENS, open_session
+from layers.runtime.engine import open_session
 from layers.runtime.generation.beams import beam_search
 from layers.runtime.generation.continuation import Continuation, Prompt
 from layers.runtime.generation.decoder import Decoder, Ids
@@ -48,7 +48,6 @@ GENERATIVE_TASKS = ("text-generation", "text2text-generation", "summarization", 
 TARGET_TOKENIZER = "tokenizer.target.json"
 
 MAX_ROWS = 32
-# Memory on a device that is kept between requests, with what was recorded for it.
 
 
 class GenerationEngine:
@@ -70,7 +69,7 @@ class GenerationEngine:
         *,
         threads: int,
         spinning: bool = True,
-        max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        max_batch_tokens: int | None = None,
         kv_cache_bytes: int = DEFAULT_KV_CACHE_BYTES,
         prefix_cache_bytes: int = DEFAULT_PREFIX_CACHE_BYTES,
         max_generations: int = DEFAULT_GENERATIONS,
@@ -91,7 +90,7 @@ class GenerationEngine:
         self.threads = threads
         self.spinning = spinning
         self._session = session
-        self._max_batch_tokens = max_batch_tokens
+        self.max_batch_tokens = max_batch_tokens or usual_batch_tokens(on_card=place is not None, writes=True)
         self._slots = SlotPool(
             generation.cache,
             max_tokens=generation.max_tokens,
@@ -123,7 +122,7 @@ class GenerationEngine:
         verify_weights: bool = False,
         alone: bool = True,
         encoding_cache_bytes: int = DEFAULT_CACHE_BYTES,
-        max_batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        max_batch_tokens: int | None = None,
         kv_cache_bytes: int = DEFAULT_KV_CACHE_BYTES,
         prefix_cache_bytes: int = DEFAULT_PREFIX_CACHE_BYTES,
         max_generations: int = DEFAULT_GENERATIONS,
@@ -239,7 +238,7 @@ class GenerationEngine:
         longest = max((len(p.tokens) + own.max_new_tokens for p, own in zip(prompts, options, strict=True)), default=1)
         together = min(MAX_ROWS, self._slots.rows_within_budget(longest)) if self.variant.row_independent else 1
         batches = plan_batches(
-            [len(prompt) for prompt in prompts], max_batch_size=together, max_batch_tokens=self._max_batch_tokens
+            [len(prompt) for prompt in prompts], max_batch_size=together, max_batch_tokens=self.max_batch_tokens
         )
         results = [
             self._collect([prompts[place] for place in batch], [options[place] for place in batch]) for batch in batches
