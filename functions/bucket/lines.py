@@ -120,6 +120,8 @@ class CsvLines:
 
     def __init__(self, file: BinaryIO, reading: Reading) -> None:
         self._file, self._reading = file, reading
+        # The module's own limit of a field is 131,072 characters, for the whole process.
+        csv.field_size_limit(max(csv.field_size_limit(), reading.max_row_bytes))
 
     def rows(self, start: Place) -> Iterator[Row]:
         """As `RowReader`. Raises InputError when the header lacks the column."""
@@ -157,28 +159,31 @@ class CsvLines:
 
 def _record(lines: Lines, max_bytes: int) -> list[str] | InputError | None:
     """Fields of the next record: as many lines as its quotes ask for; none at the end, no fields of an empty line."""
-    parts: list[bytes] = []
-    quotes = size = 0
-    while True:
-        line = lines.next()
-        if line is None:
-            if not parts:
-                return None
-            return InputError("quote is not closed.", status=400, error_type="malformed")
-        size += line.size
-        if line.content is None or size > max_bytes:
-            return _too_long(max_bytes)
-        parts.append(line.content)
-        quotes += line.content.count(b'"')
-        if quotes % 2 == 0:
-            break
-    text = _decoded(b"".join(parts))
-    if isinstance(text, InputError):
-        return text
+    refusals: list[InputError] = []
+
+    def texts() -> Iterator[str]:
+        """Lines while the reader asks for them: it alone knows a quote that opens a field from one in its midst."""
+        size = 0
+        while (line := lines.next()) is not None:
+            size += line.size
+            if line.content is None or size > max_bytes:
+                refusals.append(_too_long(max_bytes))
+                return
+            text = _decoded(line.content)
+            if isinstance(text, InputError):
+                refusals.append(text)
+                # Where the record ends can be read nevertheless.
+                text = line.content.decode("utf-8", "replace")
+            yield text
+        if size:
+            refusals.append(InputError("quote is not closed.", status=400, error_type="malformed"))
+
+    fields: list[str] | None = None
     try:
-        return next(csv.reader([text], strict=True), [])
+        fields = next(csv.reader(texts(), strict=True), None)
     except csv.Error as error:
-        return InputError(f"row is not CSV: {error}.", status=400, error_type="malformed")
+        refusals.append(InputError(f"row is not CSV: {error}.", status=400, error_type="malformed"))
+    return refusals[0] if refusals else fields
 
 
 def _texts(file: BinaryIO, start: Place, reading: Reading) -> Iterator[tuple[int, str | InputError, Place]]:

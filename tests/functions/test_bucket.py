@@ -148,6 +148,18 @@ def test_lines_that_cannot_be_read_fail_alone(setup: Setup) -> None:
     assert setup.outputs("b.csv") == [(2, None, "malformed")]
 
 
+def test_a_quote_in_the_midst_of_a_field_is_no_matter_of_other_rows(setup: Setup) -> None:
+    setup.put("a.csv", 'id,text\n1,5" disk\n2,b\n3,"3.5"" disk"\n')
+    setup.handle("a.csv")
+    assert setup.outputs("a.csv") == [(2, "1", '5" DISK'), (3, "2", "B"), (4, "3", '3.5" DISK')]
+
+
+def test_a_record_that_cannot_be_read_ends_where_its_quotes_do(setup: Setup) -> None:
+    setup.put("a.csv", b'id,text\n1,"latin \xe9\n2,still the first"\n3,c\n')
+    setup.handle("a.csv")
+    assert setup.outputs("a.csv") == [(2, None, "malformed"), (4, "3", "C")]
+
+
 @pytest.mark.parametrize("content", [b"", b"\n\n"])
 def test_an_object_of_no_rows_is_complete(setup: Setup, content: bytes) -> None:
     setup.put("a.jsonl", content)

@@ -35,3 +35,10 @@ def test_reading_on_behind_a_row_gives_the_rest(key: str, pieces: list[str], bro
     offsets = [row[1].offset for row in rows]
     assert offsets == sorted(set(offsets))
     assert not rows or offsets[-1] <= len(content)
+
+
+def test_a_field_of_a_table_is_as_long_as_a_row_may_be() -> None:
+    text = "long " * 50_000
+    [row] = rows_of("a.csv", io.BytesIO(f"id,text\n1,{text}\n".encode()), Reading("text", {}, 2_000_000), Place())
+    assert row.request is not None
+    assert row.request.inputs == text
