@@ -13,12 +13,14 @@ from layers.serving.json_body import json_bytes
 class Result:
     """One record's answer, or why there is none. The same record gives the same key whenever it is delivered.
 
-    `fields` are those of the JSON object besides id and model.
+    `fields` are those of the JSON object besides id and model. `work` names what the answer is to, which is more than
+    its key: another body under the same id is other work.
     """
 
     id: str
     model: str
     fields: dict[str, Any]
+    work: str = ""
 
     @property
     def key(self) -> str:

@@ -7,6 +7,7 @@ sent again with every receive, and end in the dead-letter queue in any case.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,9 @@ class QueueSink:
                 status=413,
                 error_type="too_large",
             )
-        fifo = {"MessageGroupId": result.model, "MessageDeduplicationId": result.id[:128]}
-        self._sqs.send_message(
-            QueueUrl=self._url, MessageBody=body.decode("utf-8"), **(fifo if self._url.endswith(".fifo") else {})
-        )
+        fifo: dict[str, str] = {}
+        if self._url.endswith(".fifo"):
+            # What is dropped is the same work alone, however often it was sampled: an id is used by other models too.
+            work = hashlib.sha256((result.work or result.key).encode("utf-8")).hexdigest()
+            fifo = {"MessageGroupId": result.model, "MessageDeduplicationId": work}
+        self._sqs.send_message(QueueUrl=self._url, MessageBody=body.decode("utf-8"), **fifo)

@@ -157,7 +157,8 @@ class QueueFunction:
         self.metrics.add("TokenizationLatency", answer.tokenization_ms, "Milliseconds")
         self.metrics.add("InferenceLatency", answer.inference_ms, "Milliseconds")
         self.metrics.add("PostprocessingLatency", answer.postprocessing_ms, "Milliseconds")
-        return Result(job.id, job.asked.model, answer.fields() | {"digest": self.digests.get(job.asked.model)})
+        fields = answer.fields() | {"digest": self.digests.get(job.asked.model)}
+        return Result(job.id, job.asked.model, fields, job.work)
 
     def _refusal(self, entry: Entry, refusal: InputError) -> Result:
         self.metrics.add("Refused", 1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from functions.idempotency import TableClaims
+from functions.emf import Metrics
+from functions.idempotency import NoClaims, TableClaims
+from functions.queue.batch import QueueFunction
 from functions.results import Result
 from functions.results_bucket import BucketSink
 from functions.results_folder import FolderSink
@@ -17,7 +20,7 @@ from layers.errors import ArtifactError, InputError
 from layers.runtime.predictor import Predictor
 from tests.functions.conftest import imported, read_event
 from tests.functions.event_source_mapping import failures_of
-from tests.functions.fakes import FakeContext
+from tests.functions.fakes import FakeContext, FakeModels
 from tests.functions.stand_in import StandIn
 
 QUEUE = "functions.queue.handler"
@@ -94,6 +97,21 @@ def test_a_fifo_results_queue_drops_a_second_answer(aws: StandIn) -> None:
     for _ in range(2):
         QueueSink(aws.sqs, queue.url).publish(Result("a", "toy", {"outputs": "x"}))
     assert len(aws.messages(queue.url)) == 1
+
+
+def test_a_fifo_results_queue_takes_other_work_under_the_same_id(aws: StandIn) -> None:
+    queue = aws.queue(fifo=True)
+    models, sink = FakeModels(names=("toy", "other")), QueueSink(aws.sqs, queue.url)
+    function = QueueFunction(models, sink, NoClaims(), Metrics("queue", io.StringIO()), 1000, 2.0)
+    bodies = [{"inputs": "a", "model": "toy"}, {"inputs": "b", "model": "toy"}, {"inputs": "a", "model": "other"}]
+    [record] = read_event("sqs")["Records"]
+    records = [record | {"messageId": str(n), "body": json.dumps({"id": "7", **body})} for n, body in enumerate(bodies)]
+    for _ in range(2):
+        assert function.handle({"Records": records}, None) == {"batchItemFailures": []}
+    answers = [json.loads(message) for message in aws.messages(queue.url)]
+    assert sorted((answer["model"], answer["outputs"]) for answer in answers) == [
+        ("other", "A"), ("toy", "A"), ("toy", "B"),
+    ]  # fmt: skip
 
 
 def test_without_a_place_for_results_the_function_does_not_start(output: Path) -> None:
