@@ -13,7 +13,7 @@ from typing import Any
 from functions.forward.endpoint import JSON, Answer, Endpoint, Question, failure
 from functions.forward.settings import ForwardSettings
 from functions.https.answers import within_limit
-from functions.https.stage import without_stage
+from functions.https.event_path import path_of, routed
 from layers.serving.openai_error import is_openai, openai_error, openai_status
 from layers.wording import shown
 
@@ -40,7 +40,7 @@ class UrlFunction:
 
     def question(self, event: dict[str, Any]) -> Question | Answer:
         """What the event asks the endpoint, or the answer to what never reaches it. Raises for no such event."""
-        event = without_stage(event)
+        event = routed(event)
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         method, path = event["requestContext"]["http"]["method"], event["requestContext"]["http"]["path"]
         if self.settings.is_asynchronous and method == "GET":
@@ -93,7 +93,7 @@ def _body(event: Mapping[str, Any]) -> bytes:
 
 def worded(answer: Answer, event: Mapping[str, Any]) -> Answer:
     """An error of ours as the API that the path belongs to words it; the application's own are worded so already."""
-    if answer.status < 400 or not is_openai(without_stage(dict(event))["requestContext"]["http"]["path"]):
+    if answer.status < 400 or not is_openai(path_of(dict(event))):
         return answer
     content = json.loads(answer.body)
     if not isinstance(content, dict) or "error_type" not in content:

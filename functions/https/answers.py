@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from functions.https.event_path import path_of
+from layers.serving.openai_error import is_openai, openai_error
+
 # A synchronous invocation's answer, as JSON (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB;
 # Lambda's own error names the exact number). A load balancer takes 1 MB from a function.
 LAMBDA_ANSWER_BYTES = 6_291_556
@@ -14,10 +17,11 @@ BYTES_PER_CHARACTER = 12
 
 
 def refusal(event: dict[str, Any], status: int, error: str, error_type: str) -> dict[str, Any]:
-    """An error as the sender of `event` takes it."""
+    """An error as the sender of `event` takes it, in the words of the API that its path belongs to."""
+    plain = {"error": error, "error_type": error_type}
     answer: dict[str, Any] = {
         "statusCode": status,
-        "body": json.dumps({"error": error, "error_type": error_type}),
+        "body": json.dumps(openai_error(error, error_type) if is_openai(path_of(event)) else plain),
         "isBase64Encoded": False,
     }
     if "multiValueHeaders" in event and event.get("headers") is None:

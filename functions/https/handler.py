@@ -39,8 +39,8 @@ with ThreadPoolExecutor(1) as beside:
     from mangum import Mangum
 
     from functions.https.answers import refusal, within_limit
+    from functions.https.event_path import routed
     from functions.https.measured import measure
-    from functions.https.stage import without_stage
     from layers.serving.application import create_app
     from layers.serving.cold_start import ColdStartHeaders
 
@@ -79,7 +79,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
-        answer: dict[str, Any] = adapter(without_stage(event), context)
+        answer: dict[str, Any] = adapter(routed(event), context)
     except ValueError:
         # The body is neither text nor base64, so there is no request to give to the application.
         logger.warning("event with a body that cannot be decoded")

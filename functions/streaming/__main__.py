@@ -13,7 +13,7 @@ from functions.streaming.runtime_api import RuntimeApi
 def load() -> StreamingFunction:
     """The HTTPS function with its models. Raises what its handler raises at import."""
     from functions.https import handler as https
-    from functions.https.stage import without_stage
+    from functions.https.event_path import routed
     from functions.loads import measure_loads
     from functions.streaming.measured import MeasuredApplication
 
@@ -24,7 +24,7 @@ def load() -> StreamingFunction:
             lambda metrics: measure_loads(metrics, https.predictors),
             https.formatter,
         ),
-        lambda event, context: https.adapter.infer(without_stage(event), context),
+        lambda event, context: https.adapter.infer(routed(event), context),
         https.handler,
         https.formatter,
         asyncio.get_event_loop(),

@@ -100,7 +100,7 @@ def test_a_request_goes_to_its_route_and_the_answer_comes_back_with_its_headers(
 
 def test_other_methods_go_along_and_a_body_is_never_empty() -> None:
     runtime = Runtime()
-    event = http_event("GET", "/prod/info")
+    event = http_event("GET", "/prod//info")
     event["headers"] |= {"accept": "text/html", "X-Use-Cache": "false"}
     event["requestContext"]["stage"] = "prod"
     answer(runtime, event)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from functions.https.stage import without_stage
+from functions.https.event_path import routed
 from layers.runtime.predictor import Predictor
 from tests.functions.conftest import Handler, read_event
 
@@ -65,6 +65,31 @@ def test_refusals_reach_every_sender(handler: Handler, name: str, body: str | No
     assert set(json.loads(answer["body"])) == {"error", "error_type"}
 
 
+def at(name: str, method: str, path: str) -> dict[str, Any]:
+    """A sender's event for another route."""
+    event = read_event(name)
+    if "httpMethod" in event:
+        return event | {"httpMethod": method, "path": path}
+    http = {**event["requestContext"]["http"], "method": method, "path": path}
+    return event | {"rawPath": path, "requestContext": {**event["requestContext"], "http": http}}
+
+
+@pytest.mark.parametrize("name", HTTP_EVENTS)
+def test_a_url_that_ends_in_a_slash_may_be_continued_with_one(handler: Handler, name: str) -> None:
+    assert handler(at(name, "GET", "//health"), None)["statusCode"] == 200
+
+
+@pytest.mark.parametrize("name", HTTP_EVENTS)
+def test_below_v1_the_handlers_own_refusal_is_openais(handler: Handler, name: str) -> None:
+    event = at(name, "POST", "/v1/embeddings") | {"body": "%%%not base64", "isBase64Encoded": True}
+    answer = handler(event, None)
+    assert answer["statusCode"] == 400
+    error = json.loads(answer["body"])["error"]
+    assert error == {
+        "message": "body cannot be decoded.", "type": "invalid_request_error", "param": None, "code": None,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "undecodable", [{"body": "%%%not base64", "isBase64Encoded": True}, {"body": "\ud800", "isBase64Encoded": False}]
 )
@@ -115,9 +140,10 @@ def test_a_browser_gets_the_page(handler: Handler) -> None:
         ("prod", "/production", "/production"),
         ("prod", "/embed", "/embed"),
         ("$default", "/embed", "/embed"),
+        ("prod", "//prod//v1/embeddings", "/v1/embeddings"),
     ],
 )
 def test_the_stage_is_no_part_of_the_path(stage: str, path: str, expected: str) -> None:
     event = {"rawPath": path, "requestContext": {"stage": stage, "http": {"path": path}}}
-    taken = without_stage(event)
+    taken = routed(event)
     assert taken["rawPath"] == taken["requestContext"]["http"]["path"] == expected
