@@ -12,6 +12,9 @@ from functions.streaming.runtime_api import RuntimeApi
 
 def load() -> StreamingFunction:
     """The HTTPS function with its models. Raises what its handler raises at import."""
+    # Mangum runs the application on the thread's loop, so it is set before Mangum is made; Python 3.14 makes none.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     from functions.https import handler as https
     from functions.https.event_path import routed
     from functions.loads import measure_loads
@@ -27,7 +30,7 @@ def load() -> StreamingFunction:
         lambda event, context: https.adapter.infer(routed(event), context),
         https.handler,
         https.formatter,
-        asyncio.get_event_loop(),
+        loop,
     )
 
 

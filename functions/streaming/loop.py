@@ -76,11 +76,11 @@ class StreamingFunction:
             api.respond(request_id, answer)
 
     def _request(self, invocation: Invocation) -> tuple[Any, bytes] | None:
-        """Scope and body; None for an event that the handler has to refuse."""
+        """Scope and body; None for an event that the handler has to refuse, such as one that Mangum does not know."""
         try:
             request = self._take_apart(invocation.event, invocation)
             return request.scope, request.body
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError):
             return None
 
 

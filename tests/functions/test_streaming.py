@@ -225,6 +225,8 @@ def test_events_of_others_are_reported_as_errors_and_the_loop_goes_on(event: str
         refused = api.send(read_event(event)).wait()
         api.send({"no": "event"}).wait()
         api.send({"requestContext": None}).wait()
+        # A WebSocket API's, of which Mangum knows nothing.
+        api.send({"requestContext": {"routeKey": "$connect", "connectionId": "1"}}).wait()
         after = api.send(url_event("/x", method="GET")).wait()
     assert refused.path.endswith("/error")
     assert json.loads(refused.body)["errorType"] == "Function.UnexpectedEvent"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.functions.conftest import read_event
+from functions.streaming.__main__ import load
+from functions.streaming.loop import serve
+from functions.streaming.runtime_api import RuntimeApi
+from tests.functions.conftest import imported, read_event
 from tests.functions.runtime_api_server import PATIENCE_SECONDS, RuntimeApiServer, running
 from tests.runtime.generation.toy_decoder import write_toy_decoder
 
@@ -60,6 +65,27 @@ def test_tokens_leave_one_by_one_and_whole_answers_leave_whole(writer: Path) -> 
     assert (refused.prelude["statusCode"], missing.prelude["statusCode"]) == (400, 422)
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     assert "request-3" in {line.get("function_request_id") for line in lines}
+
+
+def test_it_needs_no_event_loop_that_was_there_before(output: Path) -> None:
+    """As on Python 3.14, which makes none; of earlier ones a thread that is not the first has none either."""
+
+    def environment() -> None:
+        try:
+            serve(load(), RuntimeApi(api.address))
+        finally:
+            asyncio.get_event_loop().close()
+
+    with (
+        RuntimeApiServer() as api,
+        imported("functions.https.handler", ARTIFACT_DIR=str(output / "toy")),
+        ThreadPoolExecutor(1) as thread,
+    ):
+        ended = thread.submit(environment)
+        answers = [api.send(event) for event in (asking({"inputs": "an editor"}), read_event("alb"))]
+        api.end()
+        ended.result(PATIENCE_SECONDS)
+    assert answers[0].prelude["statusCode"] == json.loads(answers[1].body)["statusCode"] == 200
 
 
 def test_an_environment_is_restored_before_it_asks_for_events(writer: Path) -> None:
