@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from types import MappingProxyType
 
 import pytest
 
+from benchmarks.emulator import free_ports
 from tests.compiler.hub import hub
 from tests.pages import PAGES, ROOT, RUN, Block, blocks_of
 
@@ -117,9 +117,7 @@ def environment() -> dict[str, str]:
 @contextmanager
 def serving(words: list[str], tree: Path) -> Iterator[str]:
     """Start a server on a free port; gives its address once it is well."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    [port] = map(str, free_ports(1))
     at = words.index("--port") if "--port" in words else len(words)
     command = [*words[:at], "--port", port, *words[at + 2 :]]
     log = tree / "server.log"

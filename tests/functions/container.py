@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,21 +12,16 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.emulator import free_ports
+
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager
 def container(model_data: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The container's command with the model data there; its URL and the process, which is killed at the end."""
-    port = free_port()
+    [port] = free_ports(1)
     command = [sys.executable, "-m", "functions.gpu", "serve", "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(
         [*command, "--model-data", str(model_data)],

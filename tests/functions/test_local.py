@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.emulator import free_ports
 from functions.triggers import trigger_of
 from layers.errors import InputError
 from tests.functions.conftest import EVENTS, read_event
@@ -90,9 +90,7 @@ def test_an_unknown_model_is_told_from_those_built(output: Path) -> None:
 
 
 def test_a_model_is_served(output: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     command = [sys.executable, "-m", "functions.local", "toy", "--output", str(output), "--port", str(port)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         try:
