@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.contest import Result, Standing
 from benchmarks.ledger import ANSWERS, NAIVE, QUANTIZED, READING, TUNED, WRITING, Ours, deploy
-from benchmarks.ledger_page import chart
+from benchmarks.ledger_page import chart, section
 from benchmarks.ledger_workloads import ROOT, SECTIONS, Workload, prepare_naive, texts
 from benchmarks.page import render
 from layers.catalogue import ModelSpec
@@ -96,6 +96,22 @@ def test_the_page_says_where_a_hundred_is_reached_and_what_could_not_run(tmp_pat
     chart_text = (tmp_path / chart(case)).read_text(encoding="utf-8")
     assert "prefers-color-scheme: dark" in chart_text
     assert "600.0x" in chart_text
+
+
+@pytest.mark.parametrize(
+    ("fresh", "answered", "said"),
+    [
+        (20.5, 0.5, "20.00 are the tokenizer's and the model's. 100x would leave 3.00 ms for all"),
+        (20.5, 0.5, "tokenizer and model would have to be 8.00 times as fast."),
+        (20.5, 3.1, "100x would leave 3.00 ms for all: no model would be fast enough."),
+        (2.0, 0.5, "100x would leave 3.00 ms for all. Most"),
+    ],
+)
+def test_the_page_says_what_a_hundred_would_leave_for_the_model(fresh: float, answered: float, said: str) -> None:
+    case = "classify short texts"
+    took = {NAIVE: 300.0, QUANTIZED: fresh, ANSWERS: answered}
+    standings = [asdict(Standing(name, {case: Result(ms, ms, ms, 3)}, None, {})) for name, ms in took.items()]
+    assert said in section({"workloads": {case: {"standings": standings}}})
 
 
 def _flat(answer: Any) -> Any:
