@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import encoder_models
-from benchmarks.contest import hold_between, serve
+from benchmarks.contest import COMPILES, hold_between, serve
 
 CASES = ("1 x 8", "1 x 32", "1 x 128", "1 x 384", "8 x 128", "32 x 128")
 THREADS = 2
@@ -71,7 +71,7 @@ def torch_model(dtype: str, *, compiled: bool = False) -> Loaded:
         with torch.inference_mode():
             return run(**feed(case)).logits.float().numpy()
 
-    return call, {"torch": torch.__version__}
+    return call, {"torch": torch.__version__, COMPILES: compiled}
 
 
 def onnxruntime_int8() -> Loaded:
