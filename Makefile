@@ -1,4 +1,5 @@
-# Every command of the project. `make demo` and `make test` need nothing but Python 3.11 or newer and a package index.
+# Every command of the project. `make demo` needs nothing but Python 3.11 or newer and a package index; `make test` also
+# Node.js and Chromium.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
