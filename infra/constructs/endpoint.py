@@ -22,7 +22,7 @@ from infra.constructs.asynchronous import Exchange
 from infra.constructs.dashboard import ModelDashboard
 from infra.constructs.endpoint_alarms import endpoint_alarms
 from infra.constructs.endpoint_dashboard import show_endpoint
-from infra.constructs.endpoint_metrics import EndpointMetrics
+from infra.constructs.endpoint_metrics import INSTANCES, EndpointMetrics
 from infra.constructs.endpoint_scaling import EndpointScaling
 from infra.constructs.logs import RETENTION
 from infra.planner.prices import PriceTable
@@ -33,6 +33,10 @@ VARIANT = "AllTraffic"
 LONGEST_NAME = 63
 # Of a hyphen, a type and a mode, such as -p4de-24xlarge-async. What goes before must not depend on them.
 LONGEST_ENDING = 22
+# The host's image with the driver (580) that CUDA 13 of functions/gpu/Dockerfile needs. Where none is named SageMaker
+# takes one of driver 470 for g4dn and g5 and of 535 for g6 (its guide, inference-gpu-drivers), on which the container
+# does not start (sagemaker-python-sdk#6281).
+HOST_IMAGE = "al2023-ami-sagemaker-inference-gpu-4-1"
 # Weights are read from the image while the health check waits; SageMaker allows up to an hour.
 START_SECONDS = 900
 # How long the old fleet stands by after the new one has all traffic, alarms being watched.
@@ -137,12 +141,21 @@ class GpuEndpoint(Construct):
     def _role(self, image: ecr_assets.DockerImageAsset, log_group: logs.LogGroup) -> iam.Role:
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
         image.repository.grant_pull(role)
-        log_group.grant_write(role)
+        # What AWS's page sagemaker-roles asks for a model's role, in its own log and the namespace of instances.
+        log_group.grant(role, "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["cloudwatch:PutMetricData"],
+                resources=["*"],
+                conditions={"StringEquals": {"cloudwatch:namespace": INSTANCES}},
+            )
+        )
         if self._exchange:
             self._exchange.grant_endpoint(role)
         acknowledge(
             role,
-            "ecr:GetAuthorizationToken takes no resource; every other action names this model's own.",
+            "ecr:GetAuthorizationToken and cloudwatch:PutMetricData take no resource, and the latter is held to a "
+            "namespace; every other action names this model's own.",
             "AwsSolutions-IAM5[Resource::*]",
         )
         return role
@@ -168,6 +181,7 @@ class GpuEndpoint(Construct):
                     instance_type=self._size.instance_type,
                     initial_instance_count=max(1, self._size.minimum),
                     initial_variant_weight=1,
+                    inference_ami_version=HOST_IMAGE,
                     container_startup_health_check_timeout_in_seconds=START_SECONDS,
                 )
             ],

@@ -11,6 +11,7 @@ from aws_cdk.assertions import Template
 
 from infra.app import compose
 from infra.backend import STREAM_WRAPPER
+from layers.packaging.endpoint_context import DOCKERFILE
 from tests.infra.conftest import Templates
 from tests.infra.projects import app_of, write_project
 from tests.infra.resources import alarms, of_type, only, statements
@@ -34,6 +35,28 @@ def test_an_endpoint_of_the_instances_that_were_asked_for(dev: Templates, name: 
     assert variant["InstanceType"] == "ml.g5.xlarge"
     assert variant["InitialInstanceCount"] == 1
     assert only(dev[name], ENDPOINT)["RetainAllVariantProperties"] is True
+
+
+@pytest.mark.parametrize("name", ["gpu-now", "gpu-later"])
+def test_a_host_has_a_driver_for_the_cuda_of_the_image(dev: Templates, name: str) -> None:
+    """SageMaker's own choice is driver 470 for g4dn and g5 and 535 for g6: containers of CUDA 13 do not start there."""
+    assert "/cuda:13." in DOCKERFILE.read_text(encoding="utf-8")
+    [variant] = only(dev[name], CONFIGURATION)["ProductionVariants"]
+    assert variant["InferenceAmiVersion"] == "al2023-ami-sagemaker-inference-gpu-4-1"
+
+
+@pytest.mark.parametrize("name", ["gpu-now", "gpu-later"])
+def test_an_endpoint_may_report_its_instances_and_write_its_own_log(dev: Templates, name: str) -> None:
+    """The dashboard counts and prices instances by their reports."""
+    [reports] = [each for each in statements(dev[name]) if each["Action"] == "cloudwatch:PutMetricData"]
+    assert reports["Condition"] == {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/Endpoints"}}
+    [writes] = [each for each in statements(dev[name]) if "logs:DescribeLogStreams" in each["Action"]]
+    [log] = [
+        logical
+        for logical, each in of_type(dev[name], "AWS::Logs::LogGroup").items()
+        if "LogGroupName" in each["Properties"]
+    ]
+    assert writes["Resource"] == {"Fn::GetAtt": [log, "Arn"]}
 
 
 def test_another_instance_type_is_another_endpoint_that_the_same_functions_may_ask(tmp_path: Path) -> None:
