@@ -57,6 +57,9 @@ class JobQueue(Construct):
             self.queue,
             batch_size=batch_size,
             report_batch_item_failures=True,
+            # For a function that is switched off it would go on reading, and give records up after five receives.
+            # Always stated: an update that states nothing leaves a mapping as it is.
+            enabled=concurrency > 0,
             max_concurrency=min(max(concurrency, lowest), highest),
         )
         live.add_event_source(source)

@@ -128,3 +128,15 @@ def test_a_model_that_is_switched_off_answers_nobody_and_is_not_checked(tmp_path
     assert checks(template) == {}
     said = Match.string_like_regexp("concurrency = 0: no request is answered")
     assert Annotations.from_stack(stack).find_warning("*", said)
+
+
+def test_the_queue_of_a_model_that_is_switched_off_is_not_read(tmp_path: Path) -> None:
+    """Its mapping would read on while the function is throttled, and records would be given up after five receives."""
+    [stack] = compose(app_of(write_project(tmp_path, SWITCHED_OFF), "dev"))
+    assert only(Template.from_stack(stack), "AWS::Lambda::EventSourceMapping")["Enabled"] is False
+
+
+def test_a_queue_is_read_again_when_its_model_is_switched_on(dev: Templates) -> None:
+    """An update that does not say so would leave a mapping switched off."""
+    mappings = of_type(dev["everything"], "AWS::Lambda::EventSourceMapping").values()
+    assert {each["Properties"].get("Enabled") for each in mappings} == {True}
