@@ -12,7 +12,7 @@ from constructs import Construct
 from infra.backend import Backend, backend_of
 from infra.code import Building
 from infra.constructs.alarms import AlarmTopic, ModelAlarms
-from infra.constructs.budget import MODEL_TAG, ModelBudget
+from infra.constructs.budget import DEPLOYMENT_TAG, ModelBudget
 from infra.constructs.dashboard import ModelDashboard
 from infra.constructs.domain import UrlDomain
 from infra.constructs.function import ModelFunction
@@ -30,7 +30,7 @@ from infra.stages import Stage
 from infra.triggers import job_of
 from layers.catalogue import Trigger
 
-STAGE_TAG = "hundredfold-stage"
+MODEL_TAG, STAGE_TAG = "hundredfold-model", "hundredfold-stage"
 
 
 class ModelStack(Stack):
@@ -58,7 +58,9 @@ class ModelStack(Stack):
             # A template must hold something; this costs nothing, and the errors keep it from being deployed.
             CfnWaitConditionHandle(self, "NotDeployable")
             return
-        for key, value in {**stage.tags, MODEL_TAG: deployment.name, STAGE_TAG: stage.name}.items():
+        self._tag = f"{stage.name}/{deployment.name}"
+        own = {MODEL_TAG: deployment.name, STAGE_TAG: stage.name, DEPLOYMENT_TAG: self._tag}
+        for key, value in {**stage.tags, **own}.items():
             Tags.of(self).add(key, value)
         self._deployment, self._stage, self._prices = deployment, stage, prices
         self._compose(deployment.size, building)
@@ -68,7 +70,7 @@ class ModelStack(Stack):
         budget = monthly_budget_usd(self._deployment, self._stage)
         topic = AlarmTopic(self, "Alarms", stage=self._stage).topic
         self._alarms = ModelAlarms(self, "Watch", topic=topic)
-        self._dashboard = ModelDashboard(self, "Dashboard", service=self._deployment.name)
+        self._dashboard = ModelDashboard(self, "Dashboard", service=self.stack_name)
         self._storage = ModelStorage(self, "Storage", deploy=deploy, stage=self._stage)
         with backend_of(self, self._deployment, size, self._stage, self._alarms, building) as backend:
             functions = {trigger: self._function(trigger, backend, size.function) for trigger in deploy.triggers}
@@ -86,7 +88,7 @@ class ModelStack(Stack):
             off = "concurrency = 0: no request is answered, and the new version is not checked."
             Annotations.of(self).add_warning_v2("hundredfold:switched-off", off)
         self._report(functions, size.function, backend)
-        ModelBudget(self, "Budget", name=self._deployment.name, monthly_usd=budget, topic=topic)
+        ModelBudget(self, "Budget", deployment=self._tag, monthly_usd=budget, topic=topic)
 
     def _function(self, trigger: Trigger, backend: Backend, size: FunctionSize) -> ModelFunction:
         deploy = self._deployment.members[0].spec.deploy
@@ -98,7 +100,8 @@ class ModelStack(Stack):
             stage=self._stage,
             timeout=Duration.seconds(job_of(trigger, deploy).timeout_seconds),
             environment={
-                "POWERTOOLS_SERVICE_NAME": self._deployment.name,
+                # Not the model's name: stages of one account and region would be one in metrics and on dashboards.
+                "POWERTOOLS_SERVICE_NAME": self.stack_name,
                 "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
                 **backend.environment(trigger),
                 **self._storage.environment(trigger),

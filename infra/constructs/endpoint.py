@@ -166,7 +166,7 @@ class GpuEndpoint(Construct):
             "Model",
             execution_role_arn=role.role_arn,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
-                image=image.image_uri, environment={"POWERTOOLS_SERVICE_NAME": self._member.spec.name}
+                image=image.image_uri, environment={"POWERTOOLS_SERVICE_NAME": Stack.of(self).stack_name}
             ),
         )
         # SageMaker assumes the role and pulls the image while the model is created.

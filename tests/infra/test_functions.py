@@ -28,7 +28,7 @@ def test_what_the_table_says_is_what_a_function_gets(prod: Templates) -> None:
         assert (function["MemorySize"], function["Architectures"]) == (3538, ["x86_64"])
         assert function["ReservedConcurrentExecutions"] == 20
         assert function["TracingConfig"] == {"Mode": "Active"}
-        assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == "everything"
+        assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == "prod-everything"
 
 
 @pytest.mark.parametrize("name", ["everything", "plain-v1.5", "open", "batches", "small-models"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from aws_cdk.assertions import Template
 
 from tests.infra.conftest import Templates
 from tests.infra.resources import alarms, of_type, only, widgets
@@ -43,19 +44,44 @@ def test_alarms_are_mailed_to_whom_the_stage_names(prod: Templates) -> None:
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "oncall@example.org")
 
 
-def test_the_budget_counts_the_models_tag_and_warns_twice(prod: Templates) -> None:
+def test_the_budget_counts_the_deployments_tag_and_warns_twice(prod: Templates) -> None:
     budget = only(prod["plain-v1.5"], "AWS::Budgets::Budget")
     assert budget["Budget"]["BudgetLimit"] == {"Amount": 500, "Unit": "USD"}
-    assert budget["Budget"]["CostFilters"] == {"TagKeyValue": ["user:hundredfold-model$plain-v1.5"]}
+    assert budget["Budget"]["CostFilters"] == {"TagKeyValue": ["user:hundredfold-deployment$prod/plain-v1.5"]}
     kinds = [each["Notification"]["NotificationType"] for each in budget["NotificationsWithSubscribers"]]
     assert kinds == ["FORECASTED", "ACTUAL"]
+
+
+@pytest.mark.parametrize("name", ["everything", "gpu-now"])
+def test_stages_of_one_account_have_metrics_and_dashboards_of_their_own(
+    dev: Templates, prod: Templates, name: str
+) -> None:
+    """Their functions write into one namespace, where the service alone tells them apart."""
+    assert (services(dev[name]), services(prod[name])) == ({name}, {f"prod-{name}"})
+    for templates, service in ((dev, name), (prod, f"prod-{name}")):
+        shown = [metric for widget in widgets(templates[name]) for metric in widget.get("metrics", [])]
+        assert {metric[3] for metric in shown if metric[0] == "Hundredfold"} == {service}
+
+
+def services(template: Template) -> set[str]:
+    """As whom its functions, and the endpoint's container, write logs and metrics."""
+    functions = of_type(template, "AWS::Lambda::Function").values()
+    found = [each["Properties"].get("Environment", {}).get("Variables", {}) for each in functions]
+    models = of_type(template, "AWS::SageMaker::Model").values()
+    found += [each["Properties"]["PrimaryContainer"]["Environment"] for each in models]
+    return {each["POWERTOOLS_SERVICE_NAME"] for each in found if "POWERTOOLS_SERVICE_NAME" in each}
 
 
 def test_everything_that_takes_tags_carries_model_stage_and_the_stages_own(prod: Templates) -> None:
     for kind in ("AWS::Lambda::Function", "AWS::SQS::Queue", "AWS::S3::Bucket"):
         for resource in of_type(prod["everything"], kind).values():
             tags = {tag["Key"]: tag["Value"] for tag in resource["Properties"]["Tags"]}
-            expected = {"hundredfold-model": "everything", "hundredfold-stage": "prod", "team": "search"}
+            expected = {
+                "hundredfold-model": "everything",
+                "hundredfold-stage": "prod",
+                "hundredfold-deployment": "prod/everything",
+                "team": "search",
+            }
             assert expected.items() <= tags.items()
 
 
