@@ -121,7 +121,7 @@ def _make(draft: Draft, data: Examples, operators: OperatorChoice, say: Say) -> 
     assert isinstance(recipe, Recipe)
     draft.add(FP32)
     reference = draft.open(FP32.name)
-    metric = metric_for(spec, data.judged, reference.manifest.problem_type)
+    metric = metric_for(spec, data.judged, recipe.problem_type, len(recipe.labels))
     jury = summon(spec, metric, reference, data.judged, draft.tokenizer.facts.mask_token_id)
     compared = parity.compare(recipe.checkpoint.directory, spec.task, reference, jury.encodings)
     say(f"fp32 graph: {compared}; judged by {metric.name} on {len(jury.encodings)} examples of {data.origin}")

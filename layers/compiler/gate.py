@@ -89,11 +89,11 @@ def _drops(
     return np.asarray(np.divide(loss, exact, out=loss.copy(), where=exact > 0))
 
 
-def metric_for(spec: ModelSpec, examples: Sequence[Example], problem_type: str | None) -> Metric:
-    """The metric asked for, or the task's default. Raises CatalogueError where the two do not fit."""
+def metric_for(spec: ModelSpec, examples: Sequence[Example], problem_type: str | None, labels: int) -> Metric:
+    """The metric asked for, or the task's default; `labels` are the model's. Raises CatalogueError where they clash."""
     known = {"token-classification": "tags", "question-answering": "answers"}.get(spec.task, "label")
     labelled = all(getattr(example, known) is not None for example in examples)
-    available = {**_metrics_of(spec.task, labelled, problem_type), "logit_error": metrics.LOGIT_ERROR}
+    available = {**_metrics_of(spec.task, labelled, problem_type, labels), "logit_error": metrics.LOGIT_ERROR}
     if spec.gate.metric is None:
         return next(iter(available.values()))
     if spec.gate.metric not in available:
@@ -104,13 +104,14 @@ def metric_for(spec: ModelSpec, examples: Sequence[Example], problem_type: str |
     return available[spec.gate.metric]
 
 
-def _metrics_of(task: str, labelled: bool, problem_type: str | None) -> dict[str, Metric]:
+def _metrics_of(task: str, labelled: bool, problem_type: str | None, labels: int) -> dict[str, Metric]:
     """Those that a task's data allows, the default one first."""
     if task in ("text-classification", "zero-shot-classification", "rerank"):
-        if problem_type == "regression":
-            return {}
         if problem_type == "multi_label_classification":
             return {"agreement": metrics.LABEL_AGREEMENT}
+        # The likeliest of one label is always that one.
+        if problem_type == "regression" or labels == 1:
+            return {}
         by_labels = {"accuracy": metrics.ACCURACY, "f1": metrics.MACRO_F1} if labelled else {}
         return {**by_labels, "agreement": metrics.AGREEMENT}
     if task == "token-classification":

@@ -104,11 +104,12 @@ class Recipe:
 
     @property
     def problem_type(self) -> ProblemType | None:
-        """What the logits of a sequence classifier mean."""
+        """What the logits of a sequence classifier mean; None where there is one and the checkpoint does not say."""
         if HEAD_OF_TASK[self.task] != "sequence-classification":
             return None
         stated: ProblemType | None = self.config.get("problem_type")
-        return stated or ("regression" if len(self.labels) == 1 else "single_label_classification")
+        # A single label is no regression by itself: transformers' pipeline gives its sigmoid.
+        return stated or (None if len(self.labels) == 1 else "single_label_classification")
 
     @property
     def pooling(self) -> Pooling | None:

@@ -34,3 +34,14 @@ def test_rankings_are_those_of_the_pipeline(
             assert [entry["label"] for entry in got] == [entry["label"] for entry in expected]
             scores = [entry["score"] for entry in expected]
             np.testing.assert_allclose([entry["score"] for entry in got], scores, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("problem", [None, *PROBLEMS[1:]])
+def test_a_single_label_is_scored_as_by_the_pipeline(
+    tokenized: Callable[..., Path], compiled: Callable[[Path, str], Predictor], problem: str | None
+) -> None:
+    """Cross-encoders and reward models: most state no problem_type, and their number is no regression's by itself."""
+    checkpoint = tokenized("wordpiece", "sequence-classification", id2label={0: "LABEL_0"}, problem_type=problem)
+    reference = pipeline("text-classification", model=str(checkpoint), dtype=torch.float32, device="cpu")
+    for text, [got] in zip(TEXTS, compiled(checkpoint, "text-classification").predict(TEXTS, {}).value, strict=True):
+        assert got["score"] == pytest.approx(reference(text, truncation=True)[0]["score"], rel=1e-3, abs=1e-5)
