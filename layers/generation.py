@@ -66,6 +66,7 @@ class GenerationDefaults(Record):
     max_new_tokens: int | None = None
     max_length: int | None = None
     min_length: int = 0
+    min_new_tokens: int = 0
     do_sample: bool = False
     temperature: float | None = None
     top_k: int | None = None
@@ -81,6 +82,7 @@ class GenerationDefaults(Record):
     forced_eos_token_id: int | None = None
     suppress_tokens: tuple[int, ...] = ()
     bad_words_ids: tuple[tuple[int, ...], ...] = ()
+    renormalize_logits: bool = False
 
 
 class Generation(Record):

@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from layers.compiler.generative_recipe import TRAINED_TOKENS, GenerativeRecipe
+from layers.errors import UnsupportedError
 from layers.generation import Generation, GenerationDefaults
 
+# What generate() would do otherwise for these, and no loop here does, with the values that ask for nothing.
+UNWRITTEN: Mapping[str, tuple[Any, ...]] = {
+    "begin_suppress_tokens": ([],),
+    "constraints": ([],),
+    "diversity_penalty": (0,),
+    "dola_layers": (),
+    "encoder_no_repeat_ngram_size": (0,),
+    "encoder_repetition_penalty": (1,),
+    "epsilon_cutoff": (0, 1),
+    "eta_cutoff": (0, 1),
+    "exponential_decay_length_penalty": (),
+    "force_words_ids": ([],),
+    "guidance_scale": (1,),
+    "num_beam_groups": (0, 1),
+    "penalty_alpha": (0,),
+    "sequence_bias": ([], {}),
+    "stop_strings": ([], ""),
+    "token_healing": (False,),
+    "top_h": (),
+    "watermarking_config": (),
+}
 # NLLB's tokenizer lists its languages nowhere but among its tokens.
 NLLB_CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 
 
 def describe_generation(recipe: GenerativeRecipe, tokenizer: Any, tokenizer_max_tokens: int | None) -> Generation:
-    """Everything a loop needs to know. `tokenizer` is transformers' own."""
+    """Everything a loop needs to know. `tokenizer` is transformers' own.
+
+    Raises UnsupportedError for a default of the checkpoint that no loop follows.
+    """
     stated = _generation_config(recipe)
+    _refuse_unwritten(stated, recipe.checkpoint.title)
     config = recipe.config
     limit = recipe.architecture.max_tokens(config) or tokenizer_max_tokens or TRAINED_TOKENS
     paired = recipe.kind == "encoder-decoder"
@@ -57,6 +83,16 @@ def _generation_config(recipe: GenerativeRecipe) -> dict[str, Any]:
     else:
         stated = GenerationConfig.from_model_config(AutoConfig.from_pretrained(directory))
     return {name: value for name, value in stated.to_dict().items() if value is not None}
+
+
+def _refuse_unwritten(stated: Mapping[str, Any], title: str) -> None:
+    for name, neutral in UNWRITTEN.items():
+        if name in stated and stated[name] not in neutral:
+            raise UnsupportedError(
+                f"{name} of generation_config.json, for {title}: got {stated[name]!r}, expected none. Texts would "
+                "not be those of generate(): build a copy of the checkpoint that does not state it, or add it to "
+                "layers/runtime/generation/penalties.py."
+            )
 
 
 def _defaults(stated: dict[str, Any]) -> GenerationDefaults:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.numpy import load_file, save_file
+from transformers import AutoTokenizer
 
+from layers.compiler.generation_info import describe_generation
+from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.plan import FP32
 from layers.compiler.recipe import open_recipe
 from layers.errors import CheckpointError, UnsupportedError
+from layers.generation import Generation
 from tests.compiler.generators import Writer
 
+SUMMARIZER = Path(__file__).resolve().parents[2] / "examples/models/debian-summarizer"
 ROPE = {"rope_theta": 500.0}
 LONGROPE = {"rope_type": "longrope", "short_factor": [1.0] * 6, "long_factor": [2.0] * 6, "factor": 2.0, **ROPE}
 
@@ -89,3 +95,34 @@ def test_a_checkpoint_without_its_prefix_is_the_same_graph(generator: Callable[[
     names = {site.name for site in open_recipe(directory, "text-generation").graphs(FP32)["model"][1].sites.values()}
     assert {site.name for site in bare.graphs(FP32)["model"][1].sites.values()} == names
     assert json.loads((directory / "config.json").read_text(encoding="utf-8"))["model_type"] == "gpt2"
+
+
+def stating(directory: Path, **settings: Any) -> Generation:
+    """What is written of a checkpoint whose generation_config.json states these too."""
+    shutil.copytree(SUMMARIZER, directory)
+    path = directory / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **settings}), encoding="utf-8")
+    recipe = open_recipe(directory, "summarization")
+    assert isinstance(recipe, GenerativeRecipe)
+    return describe_generation(recipe, AutoTokenizer.from_pretrained(directory), None)
+
+
+def test_what_generation_config_states_is_followed(tmp_path: Path) -> None:
+    """Marian's checkpoints forbid their padding token and count the others' probabilities without it."""
+    settings = {"bad_words_ids": [[0]], "renormalize_logits": True, "min_new_tokens": 3, "num_beams": 4}
+    defaults = stating(tmp_path / "model", **settings).defaults
+    assert (defaults.bad_words_ids, defaults.renormalize_logits) == (((0,),), True)
+    assert (defaults.min_new_tokens, defaults.num_beams) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("encoder_no_repeat_ngram_size", 3), ("stop_strings", ["."]), ("exponential_decay_length_penalty", [5, 1.1])],
+)
+def test_what_no_loop_follows_is_refused_and_not_left_out(name: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match=rf"^{name} of generation_config\.json, for model .*: got .*, expected"):
+        stating(tmp_path / "model", **{name: value})
+
+
+def test_settings_that_ask_for_nothing_are_no_reason_to_refuse(tmp_path: Path) -> None:
+    stating(tmp_path / "model", encoder_no_repeat_ngram_size=0, guidance_scale=1.0, stop_strings=[], num_beam_groups=1)

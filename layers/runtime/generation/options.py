@@ -46,5 +46,6 @@ class DecodingOptions:
     num_return_sequences: int = 1
     length_penalty: float = 1.0
     early_stopping: EarlyStopping = False
+    renormalize_logits: bool = False
     logprobs: bool = False
     top_tokens: int = 0

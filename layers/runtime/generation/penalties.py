@@ -129,6 +129,15 @@ class Suppress:
         return scores
 
 
+class Normalized:
+    """`LogitNormalization`: log probabilities of what is left. Without it, beams pay for what was forbidden."""
+
+    def __call__(self, history: History, scores: Scores) -> Scores:  # noqa: ARG002
+        scores -= scores.max()
+        scores -= np.log(np.exp(scores).sum())
+        return scores
+
+
 def processors_for(options: DecodingOptions, prompt_length: int) -> list[Processor]:
     """Those that `options` ask for, in the order of transformers' `_get_logits_processor`.
 
@@ -152,5 +161,7 @@ def processors_for(options: DecodingOptions, prompt_length: int) -> list[Process
             lambda: Forced(options.forced_eos_token_id or 0, prompt_length + options.max_new_tokens - 1),
         ),
         (options.suppress_tokens, lambda: Suppress(options.suppress_tokens)),
+        # Nobody but beams adds scores up: the likeliest token, and the odds of all, stay what they were.
+        (options.renormalize_logits and options.num_beams > 1, Normalized),
     ]
     return [make() for asked, make in wanted if asked]

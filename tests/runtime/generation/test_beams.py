@@ -24,6 +24,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"num_beams": 4, "no_repeat_ngram_size": 2, "repetition_penalty": 1.4},
     {"num_beams": 4, "min_new_tokens": 5},
     {"num_beams": 4, "num_return_sequences": 3},
+    {"num_beams": 4, "bad_words_ids": [[3], [5, 2], [11]], "renormalize_logits": True},
 ]
 
 

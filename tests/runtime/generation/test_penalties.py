@@ -54,6 +54,13 @@ def test_as_transformers(name: str, seed: int, length: int, tokens: int) -> None
     np.testing.assert_array_equal(ours(history, scores.copy()), expected)
 
 
+def test_what_is_left_is_normalized() -> None:
+    scores, history = scores_and_history(0, 3)
+    scores[[4, 7]] = -np.inf
+    expected = by_reference(reference.LogitNormalization(), history, scores)
+    np.testing.assert_allclose(penalties.Normalized()(history, scores), expected, rtol=1e-5)
+
+
 def test_tokens_beyond_the_scores_are_left_out() -> None:
     scores, _ = scores_and_history(0, 1)
     history = np.array([1, VOCABULARY + 3, 1, VOCABULARY + 3])
@@ -73,11 +80,12 @@ def test_the_order_is_that_of_transformers() -> None:
     options = DecodingOptions(
         max_new_tokens=5, repetition_penalty=1.1, frequency_penalty=0.1, no_repeat_ngram_size=2, min_length=3,
         bad_words_ids=((1,),), min_new_tokens=2, forced_bos_token_id=1, forced_eos_token_id=2, suppress_tokens=(3,),
-        eos_token_ids=(2,),
+        eos_token_ids=(2,), num_beams=2, renormalize_logits=True,
     )  # fmt: skip
     names = [type(processor).__name__ for processor in penalties.processors_for(options, 4)]
     assert names == [
         "RepetitionPenalty", "OccurrencePenalty", "NoRepeatNgram", "BadWords", "MinLength", "MinLength", "Forced",
-        "Forced", "Suppress",
+        "Forced", "Suppress", "Normalized",
     ]  # fmt: skip
-    assert penalties.processors_for(DecodingOptions(max_new_tokens=5), 4) == []
+    for nothing in (DecodingOptions(max_new_tokens=5), DecodingOptions(max_new_tokens=5, renormalize_logits=True)):
+        assert penalties.processors_for(nothing, 4) == []
