@@ -204,7 +204,8 @@ def _source(spec: ModelSpec, recipe: Recipe | GenerativeRecipe) -> Source:
     directory = recipe.checkpoint.directory
     modules = recipe.modules.files if recipe.modules else ()
     names = {"config.json", *modules, *(file.name for file in recipe.checkpoint.weight_files)}
-    names |= {name for name in (*tokenizer.SOURCES, "generation_config.json") if (directory / name).is_file()}
+    beside = (*tokenizer.SOURCES, "chat_template.jinja", "generation_config.json")
+    names |= {name for name in beside if (directory / name).is_file()}
     files = {name: record_file(directory / name) for name in sorted(names)}
     return Source(location=spec.source, revision=spec.revision, files=files)
 

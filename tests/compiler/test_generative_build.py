@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +134,18 @@ def test_a_summarizer_without_targets_is_led_along_what_fp32_writes(build_writer
     verdict = manifest.variant("fp32").verdict
     assert verdict.n == 6
     assert 1 < verdict.value < 10, "what it wrote itself does not surprise it"
+
+
+def test_another_chat_template_is_another_artifact(build_writer: BuildWriter, tmp_path: Path) -> None:
+    """transformers 5 saves it in a file of its own, which is all that changes."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "examples/models/debian-writer", source)
+    for template in ("{{ messages[0].content }}", "Q: {{ messages[0].content }}"):
+        (source / "chat_template.jinja").write_text(template, encoding="utf-8")
+        built = build_writer("debian-writer", tmp_path / "out", precision="fp32", source=str(source))
+        assert not built.reused
+        assert Generation.read(built.directory).chat_template == template
+    assert build_writer("debian-writer", tmp_path / "out", precision="fp32", source=str(source)).reused
 
 
 @pytest.mark.parametrize(
