@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -129,6 +130,18 @@ def read_config(directory: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or not config.get("model_type"):
         raise CheckpointError(f"{path}: no model_type, so no recipe can be chosen.")
     return config
+
+
+@contextmanager
+def read_by_transformers(what: str, directory: Path) -> Iterator[None]:
+    """Raise CheckpointError for whatever transformers raises while it reads: its own, validators', importers', any."""
+    try:
+        yield
+    except Exception as error:
+        raise CheckpointError(
+            f"{what}, for {directory.name}: transformers cannot read it: {type(error).__name__}: {error}. "
+            "Nothing was written; make the checkpoint one that transformers opens, or choose another."
+        ) from error
 
 
 def open_checkpoint(directory: Path, base_model_prefix: str) -> Checkpoint:

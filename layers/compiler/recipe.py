@@ -12,7 +12,7 @@ import onnx_ir as ir
 from layers.artifact import Pooling, ProblemType
 from layers.compiler.architectures.architecture import Architecture, EncoderInputs, Generator
 from layers.compiler.architectures.registry import architecture_for
-from layers.compiler.checkpoint import Checkpoint, open_checkpoint, read_config
+from layers.compiler.checkpoint import Checkpoint, open_checkpoint, read_by_transformers, read_config
 from layers.compiler.device_net import open_net
 from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.net import Net
@@ -135,7 +135,8 @@ def open_recipe(directory: Path, task: str) -> Recipe | GenerativeRecipe:
             f"{directory.name} ({architecture.model_type}): no head for task {task!r}; "
             f"it can serve {', '.join(served)}."
         )
-    settings = AutoConfig.from_pretrained(directory)
+    with read_by_transformers("config.json", directory):
+        settings = AutoConfig.from_pretrained(directory)
     if isinstance(architecture, Generator):
         return open_generator(directory, task, architecture, settings.to_dict())
     # DistilBERT writes it as `dim`; the attribute is the name they all share.

@@ -22,6 +22,11 @@ CUT_FROM_TEXT = (1, 4)
 UNMATCHABLE = "\ue0ff"
 
 
+def is_renumbered(reference: Any) -> bool:
+    """Whether transformers' `reference` is of this kind. Other Python tokenizers are code: ByT5, BERTweet, Japanese."""
+    return hasattr(reference, "encoder") and (hasattr(reference, "spm_files") or hasattr(reference, "spm_file"))
+
+
 def source_tokenizer(reference: Any) -> Tokenizer:
     """`tokenizer.json` of a Python tokenizer with `encoder` (piece to number) and a SentencePiece file."""
     if not hasattr(reference, "spm_files"):

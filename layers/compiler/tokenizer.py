@@ -9,8 +9,9 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from layers.artifact import TOKENIZER, TokenizerFacts
-from layers.compiler.sentencepiece_vocabulary import source_tokenizer, target_tokenizer
-from layers.errors import CheckpointError
+from layers.compiler.checkpoint import read_by_transformers
+from layers.compiler.sentencepiece_vocabulary import is_renumbered, source_tokenizer, target_tokenizer
+from layers.errors import CheckpointError, UnsupportedError
 
 # The target's, where it is not the source's (Marian).
 TARGET_TOKENIZER = "tokenizer.target.json"
@@ -62,18 +63,16 @@ def convert(directory: Path, output: Path) -> ConvertedTokenizer:
     """Write `tokenizer.json` into `output`, converted from slow or SentencePiece files where need be.
 
     Raises CheckpointError when the checkpoint has no tokenizer, or the written one encodes a probe otherwise
-    than transformers does.
+    than transformers does; UnsupportedError for one that is Python code alone.
     """
     from transformers import AutoTokenizer  # takes seconds to import
 
     files = tuple(name for name in SOURCES if (directory / name).is_file())
     if not files:
         raise CheckpointError(f"{directory}: no tokenizer; expected one of {', '.join(SOURCES)}.")
-    reference: Any = AutoTokenizer.from_pretrained(directory)
-    if hasattr(reference, "backend_tokenizer"):
-        backend, target = Tokenizer.from_str(reference.backend_tokenizer.to_str()), None
-    else:
-        backend, target = source_tokenizer(reference), target_tokenizer(reference)
+    with read_by_transformers("tokenizer", directory):
+        reference: Any = AutoTokenizer.from_pretrained(directory)
+    backend, target = _of_the_rust_library(reference, directory)
     backend.no_truncation()
     backend.no_padding()
     backend.save(str(output / TOKENIZER))
@@ -91,6 +90,19 @@ def convert(directory: Path, output: Path) -> ConvertedTokenizer:
             cleans_up_spaces=bool(reference.clean_up_tokenization_spaces),
         ),
         files=files,
+    )
+
+
+def _of_the_rust_library(reference: Any, directory: Path) -> tuple[Tokenizer, Tokenizer | None]:
+    """The tokenizer, and the target's where it is another one."""
+    if hasattr(reference, "backend_tokenizer"):
+        return Tokenizer.from_str(reference.backend_tokenizer.to_str()), None
+    if is_renumbered(reference):
+        return source_tokenizer(reference), target_tokenizer(reference)
+    raise UnsupportedError(
+        f"tokenizer, for {directory.name}: got {type(reference).__name__}, which transformers has in Python alone, "
+        "expected one of the Rust library, or a SentencePiece model with a vocabulary of its own. Choose a checkpoint "
+        "with a fast tokenizer, or write the conversion beside layers/compiler/sentencepiece_vocabulary.py."
     )
 
 
