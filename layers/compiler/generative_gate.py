@@ -122,14 +122,26 @@ def all_logits(session: GenerativeSession, passage: Passage) -> Logits:
 
 
 def greedy(session: GenerativeSession, source: Ids, generation: Generation) -> Ids:
-    """What an encoder-decoder writes, its start token included."""
-    written = [start_token(generation)]
+    """What an encoder-decoder writes, its start token included, and nothing that the checkpoint forbids.
+
+    Marian's likeliest token is often its padding, which its generation_config.json keeps out.
+    """
+    written, forbidden = [start_token(generation)], _forbidden(generation)
+    first = generation.defaults.forced_bos_token_id
     sequences = session.begin(1, GREEDY_TOKENS + 1, session.encode([source]))
     while len(written) <= GREEDY_TOKENS:
-        written.append(int(sequences.feed([np.array(written[-1:])])[0, -1].argmax()))
+        scores = sequences.feed([np.array(written[-1:])])[0, -1].copy()
+        scores[forbidden] = -np.inf
+        written.append(first if first is not None and len(written) == 1 else int(scores.argmax()))
         if written[-1] in generation.eos_token_ids:
             break
     return np.array(written)
+
+
+def _forbidden(generation: Generation) -> list[int]:
+    """Tokens that are never written, whatever stands before them."""
+    words = [words[0] for words in generation.defaults.bad_words_ids if len(words) == 1]
+    return [*(word for word in words if word not in generation.eos_token_ids), *generation.defaults.suppress_tokens]
 
 
 def start_token(generation: Generation) -> int:
