@@ -66,7 +66,7 @@ class StreamEnd:
 
 @dataclass(frozen=True, slots=True)
 class NamedToken:
-    """A token that stood to be chosen; `text` as it would begin a text, of a special one its name."""
+    """A token that stood to be chosen; `text` as it would go on with one, of a special one its name."""
 
     token: int
     text: str
@@ -315,6 +315,6 @@ def _with_end(
 def named(top: TopTokens, detokenizer: Detokenizer) -> tuple[NamedToken, ...]:
     """Tokens and log probabilities with what they say."""
     return tuple(
-        NamedToken(token, detokenizer.token_text(token), logprob, token in detokenizer.special)
+        NamedToken(token, detokenizer.token_text(token, first=False), logprob, token in detokenizer.special)
         for token, logprob in top
     )

@@ -66,7 +66,7 @@ def beam_search(decoder: Decoder, prompt: Ids, options: DecodingOptions) -> list
         open_values = values + hits * FAR
         kept = _highest(open_values, count)
         running = _Beams(sequences[kept], open_values[kept])
-        improvable = improvable and _can_improve(running, finished, length - len(prompt), options)
+        improvable = improvable and _can_improve(running, finished, length - len(prompt) + options.begun, options)
         all_ended = all(hypothesis.ended for hypothesis in finished)
         if not improvable or (all_ended and options.early_stopping is True) or hits.all():
             return finished[: options.num_return_sequences]
@@ -96,23 +96,26 @@ def _merge(
     closed = options.early_stopping is True and all(hypothesis.ended for hypothesis in finished)
     if closed or not improvable or not hits.any():
         return finished
-    scores = values / np.float32(sequences.shape[1] ** options.length_penalty)
+    scores = values / np.float32((sequences.shape[1] + options.begun) ** options.length_penalty)
     ending = [
         Hypothesis(tuple(sequence.tolist()), float(score), True)
         for sequence, score, hit in zip(sequences, scores, hits, strict=True)
         if hit
     ]
-    return sorted([*finished, *ending], key=lambda hypothesis: -hypothesis.score)[: len(finished)]
+    # A length penalty of -4 takes a long text below what stands for none.
+    return sorted([*finished, *ending], key=lambda hypothesis: (not hypothesis.ended, -hypothesis.score))[
+        : len(finished)
+    ]
 
 
 def _can_improve(running: _Beams, finished: list[Hypothesis], length: int, options: DecodingOptions) -> bool:
     """Whether the best running beam may still come before the worst that ended (transformers' heuristic)."""
+    if not all(hypothesis.ended for hypothesis in finished):
+        return True
     if options.early_stopping == "never" and options.length_penalty > 0:
-        length = options.max_new_tokens
-    best = float(running.scores[0]) / length**options.length_penalty
-    # The score that is compared is FAR for every place that holds no ended text.
-    worst = min(hypothesis.score for hypothesis in finished)
-    return any(best > (worst if hypothesis.ended else float(FAR)) for hypothesis in finished)
+        length = options.max_new_tokens + options.begun
+    best: float = float(running.scores[0]) / length**options.length_penalty
+    return best > min(hypothesis.score for hypothesis in finished)
 
 
 def _highest(values: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:

@@ -3,6 +3,10 @@
 A token's text depends on little besides itself: on being the first, or on bytes that wait for the rest of their
 character. So a piece costs one look-up and no earlier token is decoded again. Follows tokenizers' decoders (Rust,
 `tokenizers/src/decoders` and `pre_tokenizers/byte_level.rs`), special tokens skipped.
+
+Behind a prompt no token is the first: pieces are what the decode of both has beyond that of the prompt, as in
+text-generation-inference and vLLM. transformers 5's pipeline decodes new tokens alone, which glues the first word that
+a Llama or Mistral writes to the prompt.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from tokenizers import Tokenizer
@@ -20,6 +24,9 @@ BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 class Pieces(Protocol):
     """The state of one text."""
+
+    def follow(self, before: Sequence[int]) -> None:
+        """These tokens stand before, and have text; called first."""
 
     def add(self, token: str, identifier: int) -> str:
         """The text that is certain with this token; never part of a character."""
@@ -34,6 +41,9 @@ class BytePieces:
     def __init__(self, table: dict[str, int]) -> None:
         self._table = table
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def follow(self, before: Sequence[int]) -> None:
+        """Bytes are the same anywhere."""
 
     def add(self, token: str, identifier: int) -> str:  # noqa: ARG002
         table = self._table
@@ -54,6 +64,9 @@ class WordPieces:
         self._convert = convert
         self._first = True
 
+    def follow(self, before: Sequence[int]) -> None:  # noqa: ARG002
+        self._first = False
+
     def add(self, token: str, identifier: int) -> str:  # noqa: ARG002
         text = self._convert(token, self._first)
         self._first = False
@@ -73,6 +86,9 @@ class FallbackPieces:
         self._replaced, self._replacement = replaced, replacement
         self._strip, self._left_to_strip = strip, strip_count
         self._bytes = bytearray()
+
+    def follow(self, before: Sequence[int]) -> None:  # noqa: ARG002
+        self._left_to_strip = 0
 
     def add(self, token: str, identifier: int) -> str:  # noqa: ARG002
         byte = BYTE_TOKEN.fullmatch(token)
@@ -109,15 +125,19 @@ class WholeText:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
+        self._before: list[int] = []
         self._ids: list[int] = []
+
+    def follow(self, before: Sequence[int]) -> None:
+        self._before = list(before)
 
     def add(self, token: str, identifier: int) -> str:  # noqa: ARG002
         self._ids.append(identifier)
         return ""
 
     def finish(self) -> str:
-        text: str = self._tokenizer.decode(self._ids)
-        return text
+        text: str = self._tokenizer.decode([*self._before, *self._ids])
+        return text[len(self._tokenizer.decode(self._before)) :]
 
 
 class TextStream:
@@ -146,23 +166,34 @@ class Detokenizer:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         added = tokenizer.get_added_tokens_decoder()
-        self.special = frozenset(identifier for identifier, token in added.items() if token.special)
+        self._special_names = {token.content: identifier for identifier, token in added.items() if token.special}
+        self.special = frozenset(self._special_names.values())
         self._new_pieces = _pieces_for(tokenizer)
 
-    def stream(self) -> TextStream:
-        """For one row, from its first token on."""
-        return TextStream(self._tokenizer, self.special, self._new_pieces())
+    def stream(self, before: Sequence[int] = ()) -> TextStream:
+        """For one row, from its first token on; the tokens `before` it are not shown again."""
+        pieces = self._new_pieces()
+        if any(identifier not in self.special for identifier in before):
+            pieces.follow(before)
+        return TextStream(self._tokenizer, self.special, pieces)
+
+    def special_named(self, names: Sequence[str]) -> frozenset[int]:
+        """The special tokens of these names, which no text shows; other names are passed over."""
+        return frozenset(self._special_names[name] for name in names if name in self._special_names)
 
     def decode(self, ids: list[int]) -> str:
         """All at once, as the tokenizer does it."""
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
         return text
 
-    def token_text(self, identifier: int) -> str:
-        """One token by itself: a special one by its name, any other as it would begin a text."""
+    def token_text(self, identifier: int, *, first: bool = True) -> str:
+        """One token by itself: a special one by its name, any other as it would begin a text, or go on with one."""
         if identifier in self.special:
             return self._tokenizer.id_to_token(identifier) or ""
-        stream = self.stream()
+        pieces = self._new_pieces()
+        if not first:
+            pieces.follow(())
+        stream = TextStream(self._tokenizer, self.special, pieces)
         return stream.add(identifier) + stream.finish()
 
 

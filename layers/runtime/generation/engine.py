@@ -303,14 +303,15 @@ class GenerationEngine:
             hypotheses = beam_search(decoder, prompt.tokens, options)
         texts: list[Continuation] = []
         for row, hypothesis in enumerate(hypotheses):
-            stream = self.detokenizer.stream()
+            stream = self.detokenizer.stream(prompt.tokens[: len(prompt.tokens) - options.begun].tolist())
             finish: FinishReason = "eos_token" if hypothesis.tokens[-1] in options.eos_token_ids else "length"
-            text = Continuation(self.detokenizer.decode(list(hypothesis.tokens)), finish, [], hypothesis.score)
+            text = Continuation("", finish, [], hypothesis.score)
             for place, token in enumerate(hypothesis.tokens):
                 last = place == len(hypothesis.tokens) - 1
                 piece = stream.add(token) + (stream.finish() if last else "")
                 special = token in self.detokenizer.special
                 text.events.append(TokenEvent(row, token, piece, special, None, (), finish if last else None))
+            text.text = "".join(event.text for event in text.events)
             texts.append(text)
         return texts
 

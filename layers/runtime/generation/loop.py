@@ -43,9 +43,10 @@ class Row:
         self._length = len(prompt)
         self._chooser = TokenChooser(options, len(prompt))
         self._special = detokenizer.special
-        self._text = detokenizer.stream()
+        self._text = detokenizer.stream(prompt[: len(prompt) - options.begun].tolist())
         self._stops = StopStrings(options.stop, keep=options.keep_stop)
         self._ends = frozenset(options.eos_token_ids)
+        self._stop_tokens = detokenizer.special_named(options.stop)
 
     def advance(self, scores: Logits) -> TokenEvent:
         """Choose the next token from scores [vocabulary].
@@ -81,7 +82,7 @@ class Row:
         finish: FinishReason | None = None
         if token in self._ends:
             finish = "eos_token"
-        elif stopped:
+        elif stopped or token in self._stop_tokens:
             finish = "stop_sequence"
         elif self._length == len(self._history):
             finish = "length"

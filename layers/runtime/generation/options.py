@@ -17,7 +17,8 @@ class DecodingOptions:
     prompt (for encoder-decoders: the decoder's), `min_new_tokens` does not. `stop` strings end the text; the string
     itself is part of it when `keep_stop`, as in text-generation-inference, and is cut when not, as in OpenAI's API.
     `seed` is that of the row's own generator; `seed_sent` is false where nobody chose it. `logprobs` asks for each
-    token's log probability, `top_tokens` for that many of the likeliest tokens beside it.
+    token's log probability, `top_tokens` for that many of the likeliest tokens beside it. `begun` of the prompt's last
+    tokens are the text's first, to its length and its decoding: languages, which transformers' generate forces.
     """
 
     max_new_tokens: int
@@ -44,6 +45,7 @@ class DecodingOptions:
     keep_stop: bool = True
     num_beams: int = 1
     num_return_sequences: int = 1
+    begun: int = 0
     length_penalty: float = 1.0
     early_stopping: EarlyStopping = False
     renormalize_logits: bool = False

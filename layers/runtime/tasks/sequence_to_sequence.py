@@ -121,6 +121,8 @@ def _options(run: Run, prompt: Prompt, decoding: DecodingParameters) -> Decoding
         len(prompt.tokens),
         run.writer.room(prompt),
         default_new_tokens=DEFAULT_NEW_TOKENS,
+        # generate() starts from one token and writes the language itself.
+        begun=len(prompt.tokens) - 1,
     )
 
 

@@ -52,6 +52,37 @@ def test_as_transformers(settings: dict[str, Any], ends: tuple[int, ...]) -> Non
             assert hypothesis.score == pytest.approx(float(score), abs=1e-4)
 
 
+@pytest.mark.parametrize("early_stopping", [False, True, "never"])
+def test_a_language_counts_as_written(early_stopping: Any) -> None:
+    """transformers is told the language and writes it first; here the prompt ends with it."""
+    for seed, model in enumerate(MODELS):
+        start, language = np.random.default_rng(seed).integers(1, 40, 2).tolist()
+        settings: dict[str, Any] = {"num_beams": 4, "num_return_sequences": 4, "early_stopping": early_stopping}
+        expected = model.generate(
+            torch.tensor([[start]]),
+            attention_mask=torch.ones(1, 1, dtype=torch.long),
+            max_new_tokens=15,
+            eos_token_id=[0, 7, 9],
+            forced_bos_token_id=language,
+            return_dict_in_generate=True,
+            output_scores=True,
+            **settings,
+        )
+        options = DecodingOptions(max_new_tokens=14, eos_token_ids=(0, 7, 9), begun=1, **settings)
+        found = beam_search(TorchDecoder(model), np.array([start, language]), options)
+        for hypothesis, tokens, score in zip(found, expected.sequences, expected.sequences_scores, strict=True):
+            assert tokens[2 : 2 + len(hypothesis.tokens)].tolist() == list(hypothesis.tokens)
+            assert hypothesis.score == pytest.approx(float(score), abs=1e-4)
+
+
+@pytest.mark.parametrize("penalty", [-10.0, -5.0, 10.0])
+def test_a_length_penalty_never_leaves_nothing(penalty: float) -> None:
+    for model in MODELS:
+        options = DecodingOptions(14, num_beams=3, num_return_sequences=3, length_penalty=penalty, eos_token_ids=(0,))
+        found = beam_search(TorchDecoder(model), np.array([1, 2]), options)
+        assert all(hypothesis.tokens and hypothesis.ended for hypothesis in found)
+
+
 def test_logits_that_are_none_are_an_error() -> None:
     class Broken(TorchDecoder):
         def prefill(self, prompts: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,8 @@ TOKENIZERS["added"].add_tokens([AddedToken("<ünïcode tag>", normalized=False)]
 ASSEMBLED = {name: Detokenizer(one) for name, one in TOKENIZERS.items()}
 
 
-def pieces(detokenizer: Detokenizer, ids: list[int]) -> list[str]:
-    stream = detokenizer.stream()
+def pieces(detokenizer: Detokenizer, ids: list[int], before: Sequence[int] = ()) -> list[str]:
+    stream = detokenizer.stream(before)
     return [*(stream.add(identifier) for identifier in ids), stream.finish()]
 
 
@@ -78,6 +79,30 @@ def test_any_tokens(name: str, data: st.DataObject) -> None:
     low = st.integers(0, min(size - 1, 300))  # single bytes and special tokens: most of what can go wrong
     ids = data.draw(st.lists(low | st.integers(0, size + 5), max_size=30))
     assert "".join(pieces(ASSEMBLED[name], ids)) == TOKENIZERS[name].decode(ids)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_what_follows_a_prompt_is_what_both_have_beyond_it(name: str, text: str) -> None:
+    whole = TOKENIZERS[name].encode(text).ids
+    for cut in range(len(whole) + 1):
+        before = TOKENIZERS[name].decode(whole[:cut])
+        if before.endswith("\ufffd"):
+            continue  # within a character
+        shown = "".join(pieces(ASSEMBLED[name], whole[cut:], whole[:cut]))
+        assert before + shown == TOKENIZERS[name].decode(whole)
+
+
+def test_a_word_behind_a_prompt_keeps_its_space() -> None:
+    llama = TOKENIZERS["byte fallback and strip"]
+    the, end = llama.token_to_id("▁the"), llama.token_to_id("</s>")
+    assert pieces(ASSEMBLED["byte fallback and strip"], [the], [the])[0] == " the"
+    assert pieces(ASSEMBLED["byte fallback and strip"], [the], [end])[0] == "the"
+    names = [ASSEMBLED["byte fallback and strip"].token_text(the, first=first) for first in (True, False)]
+    assert names == ["the", " the"]
+    summarizer = TOKENIZERS["debian-summarizer"]
+    [word, *_] = summarizer.encode("the").ids
+    assert pieces(ASSEMBLED["debian-summarizer"], [word], [word])[0] == " the"
 
 
 @pytest.mark.parametrize("name", ["debian-writer", "byte fallback"])
@@ -117,3 +142,4 @@ def test_another_decoder_is_exact_at_the_end() -> None:
     assert "".join(before) == ""
     assert last == other.decode(ids)
     assert isinstance(detokenizer.stream()._pieces, WholeText)
+    assert "".join(pieces(detokenizer, ids[1:], ids[:1])) == other.decode(ids)[len(other.decode(ids[:1])) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,20 @@ def test_a_stop_string_ends_the_text_across_tokens(keep: bool) -> None:
     assert stopped[-1].finish == "stop_sequence"
     assert text(stopped) == whole[: start + (len(stop) if keep else 0)]
     assert len(stopped) < len(long)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_stop_string_may_be_a_special_tokens_name(keep: bool) -> None:
+    # Nothing shows token 0, and these texts, drawn almost evenly, go on behind it.
+    drawn = [DecodingOptions(40, do_sample=True, temperature=30.0, seed=seed) for seed in range(8)]
+    options, long = next(
+        (own, events) for own in drawn for events in run([PROMPTS[1]], [own]) if 0 in tokens(events)[5:-1]
+    )
+    place = tokens(long).index(0)
+    [stopped] = run([PROMPTS[1]], [replace(options, stop=("<|endoftext|>", "@@@@"), keep_stop=keep)])
+    assert tokens(stopped) == tokens(long)[: place + 1]
+    assert text(stopped) == TOKENIZER.decode(tokens(stopped))
+    assert stopped[-1].finish == "stop_sequence"
 
 
 def test_texts_are_the_tokenizers_decode() -> None:

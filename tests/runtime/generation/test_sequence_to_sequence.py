@@ -123,6 +123,21 @@ def test_languages_by_their_tokens(tmp_path: Path) -> None:
         assert message in str(refusal.value)
 
 
+def test_beams_in_a_language_as_if_it_were_forced(tmp_path: Path) -> None:
+    """What transformers does with forced_bos_token_id, whose lengths count the language."""
+    ends = tuple(range(3, 2000))
+    _, by_name = translator(
+        tmp_path / "named", prefixes={"source:eng": (), "target:deu": (2,)}, eos_token_ids=ends, scale=0.2
+    )
+    _, forced = translator(
+        tmp_path / "forced", defaults=GenerationDefaults(forced_bos_token_id=2), eos_token_ids=ends, scale=0.2
+    )
+    settings = {"max_length": 9, "num_beams": 4, "num_return_sequences": 4, "length_penalty": 3.0}
+    for text in (TEXT, "net", "a library for games"):
+        answer = by_name.predict(text, {"src_lang": "eng", "tgt_lang": "deu", **settings}).value
+        assert answer == forced.predict(text, settings).value
+
+
 def test_languages_by_a_sentence(tmp_path: Path) -> None:
     toy, predictor = translator(tmp_path, task_prefixes={"translation_en_to_de": "translate English to German: "})
     answer = predictor.predict(TEXT, {"src_lang": "en", "tgt_lang": "de", "max_new_tokens": 5}).value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from layers.errors import InputError
 from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.predictor import Predictor
-from tests.runtime.generation.toy_decoder import ToyDecoder
+from tests.runtime.generation.toy_decoder import ToyDecoder, write_toy_decoder
 from tests.runtime.toy_artifact import Toy
 
 PROMPT = "editor (text): an editor"
@@ -46,6 +47,28 @@ def test_the_prompt_is_part_of_the_text_unless_said_otherwise(predictor: Predict
     written = expected_text(predictor, writer, PROMPT, 6)
     assert generated(predictor, max_new_tokens=6) == [{"generated_text": PROMPT + written}]
     assert generated(predictor, max_new_tokens=6, return_full_text=False) == [{"generated_text": written}]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"top_n_tokens": 2}, {"num_beams": 3}, {"temperature": 4.0, "seed": 5, "num_return_sequences": 2}],
+    ids=["greedy", "beams", "drawn"],
+)
+@pytest.mark.parametrize("rows", [0, 2])
+def test_the_first_word_keeps_the_space_before_it(tmp_path: Path, rows: int, settings: dict[str, Any]) -> None:
+    """SentencePiece's tokens begin with their space, and tokenizers drops that of the first."""
+    toy = write_toy_decoder(tmp_path / "spaced", tokenizer="debian-summarizer", eos_token_ids=())
+    spaced = Predictor.load(toy.directory, threads=1, generation_rows=rows)
+    assert isinstance(spaced.engine, GenerationEngine)
+    decode = spaced.engine.detokenizer.decode
+    prompt = encode(spaced, PROMPT)
+    for answer in generated(spaced, max_new_tokens=6, return_full_text=False, details=True, **settings):
+        details = answer["details"]
+        written = [token["id"] for token in details["tokens"]]
+        assert decode(prompt) + answer["generated_text"] == decode([*prompt, *written])
+        assert "".join(token["text"] for token in details["tokens"] if not token["special"]) == answer["generated_text"]
+        for token, top in zip(details["tokens"], details.get("top_tokens", []), strict=False):
+            assert (top[0]["id"], top[0]["text"]) == (token["id"], token["text"])
 
 
 def test_a_list_is_a_list_of_answers(predictor: Predictor, writer: ToyDecoder) -> None:
