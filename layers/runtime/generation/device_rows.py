@@ -169,11 +169,15 @@ class DeviceRows:
 
     def _prompt_recording(self, row: int, width: int, positions: int) -> Recording:
         key = ("prompt", row, width, positions)
-        if key not in self._recordings:
-            recorded = width <= SHORT_PROMPT_TOKENS or row < RECORDED_LONG_PROMPTS
-            replayed = recorded and positions == 1 and width in (1, *WIDTHS)
-            self._recordings[key] = self._record(row, 1, width, positions, width, replayed=replayed)
-        return self._recordings[key]
+        if key in self._recordings:
+            return self._recordings[key]
+        recorded = width <= SHORT_PROMPT_TOKENS or row < RECORDED_LONG_PROMPTS
+        replayed = recorded and positions == 1 and width in (1, *WIDTHS)
+        recording = self._record(row, 1, width, positions, width, replayed=replayed)
+        # Each has logits of its own on the device: those that only a prompt of the same length would use are let go.
+        if positions == 1 and width in (1, self.capacity, bucket(width, WIDTHS)):
+            self._recordings[key] = recording
+        return recording
 
     def _step_recording(self, rows: int) -> Recording:
         key = ("step", rows)

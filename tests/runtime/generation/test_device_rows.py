@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from layers.runtime.device import CPU_PLACE, Device
+from layers.generation import EXACT_PROMPTS
+from layers.runtime.device import CPU_PLACE, Device, Recording
 from layers.runtime.generation.continuation import Prompt
 from layers.runtime.generation.device_rows import DeviceRows, RowsSize, rows_for
 from layers.runtime.generation.engine import GenerationEngine
@@ -80,6 +83,49 @@ def test_rows_come_and_go_between_steps(writer: ToyDecoder, engine: GenerationEn
             expected = writer.logits(text)[-1]
             np.testing.assert_allclose(scores.logits(row), expected, rtol=1e-3, atol=2e-3)
             assert scores.likeliest()[row][0] == int(expected.argmax())
+
+
+class Remembering(Device):
+    """Knows which of its recordings are still held by somebody; `exact` says that prompts are not to be padded."""
+
+    def __init__(self, engine: GenerationEngine, *, exact: bool = False) -> None:
+        session: Any = Marked(engine._session) if exact else engine._session
+        super().__init__(session, CPU_PLACE)
+        self._made: list[weakref.ref[Recording]] = []
+
+    def record(self, *shapes: Any, **options: Any) -> Recording:
+        recording = super().record(*shapes, **options)
+        self._made.append(weakref.ref(recording))
+        return recording
+
+    @property
+    def held(self) -> int:
+        return sum(made() is not None for made in self._made)
+
+
+class Marked:
+    """A session whose graph says that its prompts are not to be padded."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def get_modelmeta(self) -> Any:
+        return SimpleNamespace(custom_metadata_map={EXACT_PROMPTS: "yes"})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+def test_prompts_of_every_length_do_not_fill_the_memory(engine: GenerationEngine) -> None:
+    scored, begun = Remembering(engine), Remembering(engine, exact=True)
+    rows = [DeviceRows(device, None, engine.generation, RowsSize(1, 256)) for device in (scored, begun)]
+    for length in range(2, 32):
+        prompt = RANDOM.integers(1, 8000, length)
+        rows[0].read(0, prompt, None, np.arange(length))
+        rows[1].begin(0, prompt)
+    # The last run's is read from; of exact prompts, one of 16 tokens stays as well.
+    assert scored.held == 1
+    assert begun.held == 2
 
 
 def test_sizes_are_seen_again(engine: GenerationEngine) -> None:
