@@ -162,14 +162,14 @@ class MetRun(Run):
             pairs,
             lambda items: self.writer.generate([prompt for prompt, _ in items], [own for _, own in items]),
         )
-        self._generated_tokens += sum(text.token_count for several in texts for text in several)
+        self._count_written([text for several in texts for text in several], options)
         return texts
 
     def branch(self, prompt: Prompt, options: Sequence[DecodingOptions]) -> list[Continuation]:
         """As `Run.branch`; samples of one prompt are company enough, so prompts come one after the other."""
         asked = self._ask("branch", [(prompt, options)], lambda items: [self.writer.branch(*item) for item in items])
         texts: list[Continuation] = asked[0]
-        self._generated_tokens += sum(text.token_count for text in texts)
+        self._count_written(texts, options)
         return texts
 
     def _ask(self, kind: Hashable, items: Sequence[Any], do: Callable[[Sequence[Any]], Sequence[Any]]) -> Any:

@@ -92,6 +92,14 @@ def test_more_requests_than_a_group_holds(counting: CountingEngine) -> None:
     assert counting.calls[:2] == [MAX_TOGETHER, 3]
 
 
+def test_what_was_drawn_by_nobodys_seed_is_not_repeatable(tmp_path: Path) -> None:
+    predictor = Predictor.load(write_toy_decoder(tmp_path / "writer").directory, threads=1)
+    drawn = {"max_new_tokens": 2, "temperature": 3.0}
+    asked = [drawn, {**drawn, "num_return_sequences": 2}, {**drawn, "seed": 1}, {"max_new_tokens": 2}]
+    outcomes = TogetherPredictor(predictor).predict([Request("an editor", parameters) for parameters in asked])
+    assert [getattr(outcome, "repeatable", None) for outcome in outcomes] == [False, False, True, True]
+
+
 def test_a_refusal_is_its_own(counting: CountingEngine) -> None:
     predictor = TogetherPredictor(Predictor(counting))
     first, second, third, fourth = predictor.predict(
