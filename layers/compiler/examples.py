@@ -78,7 +78,8 @@ def _read(spec: ModelSpec, path: Path) -> list[Example]:
             f"[{spec.name}.gate] data: {path} does not exist; paths are relative to the catalogue file."
         )
     examples = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not splitlines(): it also parts at U+2028 and U+0085, which JSON allows inside a string.
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         try:
