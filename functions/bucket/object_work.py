@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from time import perf_counter
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from functions.asking import Answered, Answering, Asked, Outcome
 from functions.bucket.formats import rows_of
@@ -155,7 +155,7 @@ def _asked(row: Row, models: Answering, model: str) -> Asked:
 
 def part_line(row: Row, outcome: Outcome) -> PartLine:
     """The row's line of results."""
-    place = {"line": row.line, **({} if row.id is None else {"id": row.id})}
+    place = {"line": row.line, **({} if row.id is None else {"id": _written(row.id)})}
     if isinstance(outcome, Answered):
         return PartLine(
             json_bytes({**place, **outcome.fields()}) + b"\n",
@@ -170,3 +170,14 @@ def part_line(row: Row, outcome: Outcome) -> PartLine:
         # One row must not hold up an object of millions.
         refusal = InputError("The model failed to answer. The cause is in the log.", status=500, error_type="internal")
     return PartLine(json_bytes({**place, **refusal_fields(refusal)}) + b"\n", failed=True)
+
+
+def _written(name: Any) -> Any:
+    """An id as results show it: as its text where JSON has no word for it, such as 1e999 or bytes of Parquet."""
+    if isinstance(name, str | int):
+        return name
+    try:
+        json_bytes(name)
+    except (TypeError, ValueError, RecursionError):
+        return str(name)
+    return name

@@ -91,6 +91,17 @@ def test_parquet_is_read_by_its_column(setup: Setup, tmp_path: Path) -> None:
     assert "no column 'text': got body" in setup.summary("without.parquet")["error"]
 
 
+def test_an_id_that_json_has_no_word_for_is_answered_as_its_text(setup: Setup, tmp_path: Path) -> None:
+    setup.put("a.jsonl", '{"inputs": "a", "id": 1e999}\n{"inputs": "b", "id": [-1e999]}\n{"inputs": "c", "id": [1]}\n')
+    assert setup.handle("a.jsonl") == "complete"
+    assert setup.outputs("a.jsonl") == [(1, "inf", "A"), (2, "[-inf]", "B"), (3, [1], "C")]
+    table = pyarrow.table({"id": [b"\xff", b"\xfe"], "text": ["a", None]})
+    parquet.write_table(table, tmp_path / "table.parquet")
+    setup.put("b.parquet", (tmp_path / "table.parquet").read_bytes())
+    assert setup.handle("b.parquet") == "complete"
+    assert setup.outputs("b.parquet") == [(1, "b'\\xff'", "A"), (2, "b'\\xfe'", "validation")]
+
+
 def test_a_text_object_may_be_one_document(setup: Setup) -> None:
     setup.whole_text = True
     setup.put("in/letter.txt", "dear\n\nsir")
