@@ -55,10 +55,15 @@ def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastA
         """What the model is and what it takes."""
         return json_answer(models.describe_all())
 
-    app.include_router(operations_routes(models, metrics))
-    # Before the routes of models, whose names may hold slashes.
-    app.include_router(openai_routes(models, answering))
-    app.include_router(hub_routes(models, answering))
-    app.include_router(tei_routes(models, answering))
-    app.include_router(tgi_routes(models, answering))
+    routers = (
+        operations_routes(models, metrics),
+        # Before the routes of models, whose names may hold slashes.
+        openai_routes(models, answering),
+        hub_routes(models, answering),
+        tei_routes(models, answering),
+        tgi_routes(models, answering),
+    )
+    # Not include_router: FastAPI then looks for the route of a request twice, in routers within the router, which was a
+    # tenth of a kept answer's 0.2 ms.
+    app.router.routes.extend(route for router in routers for route in router.routes)
     return app
