@@ -10,6 +10,7 @@ from layers.errors import InputError
 from layers.runtime.request import Request
 
 ROWS_AT_ONCE = 1024
+UNREADABLE = "object is not Parquet, or damaged."
 
 
 class ParquetRows:
@@ -28,9 +29,16 @@ class ParquetRows:
                 error_type="unreadable",
             ) from error
         try:
-            table = parquet.ParquetFile(self._file)
-        except ArrowException as error:
-            raise InputError("object is not Parquet.", error_type="unreadable") from error
+            yield from self._rows(parquet.ParquetFile(self._file), start)
+        except (ArrowException, UnicodeDecodeError) as error:
+            raise InputError(UNREADABLE, error_type="unreadable") from error
+        except OSError as error:
+            # Arrow's own, of a damaged page or footer, is a bare one; what the store raises may pass at a later try.
+            if type(error) is not OSError or error.errno is not None:
+                raise
+            raise InputError(UNREADABLE, error_type="unreadable") from error
+
+    def _rows(self, table: Any, start: Place) -> Iterator[Row]:
         names = table.schema_arrow.names
         if self._reading.column not in names:
             raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from functions.bucket.formats import rows_of
 from functions.bucket.notices import read_deliveries
 from functions.bucket.object_work import Limits
+from functions.bucket.rows import Place, Reading
 from functions.bucket.summary import LISTED_FAILURES
 from layers.errors import InputError
 from tests.functions.bucket_setup import Setup, event_of
@@ -100,6 +103,25 @@ def test_an_id_that_json_has_no_word_for_is_answered_as_its_text(setup: Setup, t
     setup.put("b.parquet", (tmp_path / "table.parquet").read_bytes())
     assert setup.handle("b.parquet") == "complete"
     assert setup.outputs("b.parquet") == [(1, "b'\\xff'", "A"), (2, "b'\\xfe'", "validation")]
+
+
+def test_damaged_parquet_is_refused_for_good(setup: Setup, tmp_path: Path) -> None:
+    parquet.write_table(pyarrow.table({"text": ["a", "b"] * 500}), tmp_path / "table.parquet")
+    content = (tmp_path / "table.parquet").read_bytes()
+    setup.put("page.parquet", content[:4] + b"\xff" * 60 + content[64:])
+    assert [setup.handle("page.parquet"), setup.handle("page.parquet")] == ["refused", "refused"]
+    assert "damaged" in setup.summary("page.parquet")["error"]
+
+
+def test_a_store_that_cannot_be_read_is_no_damage_of_parquet(tmp_path: Path) -> None:
+    class Unreachable(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:  # noqa: ARG002
+            raise TimeoutError("no answer")
+
+    parquet.write_table(pyarrow.table({"text": ["a"]}), tmp_path / "table.parquet")
+    file = Unreachable((tmp_path / "table.parquet").read_bytes())
+    with pytest.raises(TimeoutError):
+        list(rows_of("a.parquet", file, Reading("text", {}, 1000), Place()))
 
 
 def test_a_text_object_may_be_one_document(setup: Setup) -> None:
