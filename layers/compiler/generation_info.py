@@ -48,7 +48,7 @@ def describe_generation(recipe: GenerativeRecipe, tokenizer: Any, tokenizer_max_
     source_limits = [each for each in (recipe.max_tokens, tokenizer_max_tokens) if each]
     return Generation(
         kind=recipe.kind,
-        vocabulary=config["vocab_size"],
+        vocabulary=_written_vocabulary(config),
         max_tokens=max(limit, TRAINED_TOKENS) if recipe.architecture.max_tokens(config) is None else limit,
         source_max_tokens=min(source_limits, default=TRAINED_TOKENS) if paired else None,
         cache=recipe.cache,
@@ -71,6 +71,12 @@ def describe_generation(recipe: GenerativeRecipe, tokenizer: Any, tokenizer_max_
         },
         defaults=_defaults(stated),
     )
+
+
+def _written_vocabulary(config: Mapping[str, Any]) -> int:
+    """How many tokens a step's logits are of: Marian's decoder may have a vocabulary of its own."""
+    shared = config.get("share_encoder_decoder_embeddings", True)
+    return int(config["vocab_size"] if shared else config.get("decoder_vocab_size") or config["vocab_size"])
 
 
 def _generation_config(recipe: GenerativeRecipe) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from layers.compiler.recipe import open_recipe
 from layers.errors import CheckpointError, UnsupportedError
 from layers.generation import Generation
 from tests.compiler.generators import Writer
+from tests.compiler.seq2seq_variations import TWO_VOCABULARIES
 
 SUMMARIZER = Path(__file__).resolve().parents[2] / "examples/models/debian-summarizer"
 ROPE = {"rope_theta": 500.0}
@@ -122,6 +123,18 @@ def test_what_generation_config_states_is_followed(tmp_path: Path) -> None:
 def test_what_no_loop_follows_is_refused_and_not_left_out(name: str, value: Any, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=rf"^{name} of generation_config\.json, for model .*: got .*, expected"):
         stating(tmp_path / "model", **{name: value})
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_vocabulary_is_the_decoders(shared: bool, generator: Callable[[Writer], Path]) -> None:
+    """Marian's decoder may have one of its own; what a shared one is said to be is not looked at."""
+    options = {} if shared else {**TWO_VOCABULARIES, "tie_word_embeddings": False}
+    case = Writer("marian", f"vocabulary-{'shared' if shared else 'own'}", options)
+    directory = generator(case)
+    recipe = open_recipe(directory, case.task)
+    assert isinstance(recipe, GenerativeRecipe)
+    generation = describe_generation(recipe, AutoTokenizer.from_pretrained(SUMMARIZER), None)
+    assert generation.vocabulary == load_file(directory / "model.safetensors")["final_logits_bias"].shape[-1]
 
 
 def test_settings_that_ask_for_nothing_are_no_reason_to_refuse(tmp_path: Path) -> None:
