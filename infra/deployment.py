@@ -81,6 +81,13 @@ def _deployment(
             f"group {name}: [{differing[0]}.deploy] differs from [{specs[0].name}.deploy]; models of a group share a "
             "function, so their deploy tables must be the same"
         )
+    if len(specs) > 1 and any("bucket" in spec.deploy.triggers for spec in specs):
+        # Its function loads one model for every object, and would fail at its start.
+        problems.append(
+            f'group {name}: triggers has "bucket", and an object does not say which of '
+            f"{', '.join(spec.name for spec in specs)} answers it. Remove the trigger from their deploy tables, or "
+            "group from those of the models that objects are for"
+        )
     domain = stage.domains.get(name)
     problem = domain.problem(name, specs[0].deploy) if domain else None
     problems += [problem] if problem else []

@@ -16,7 +16,7 @@ from infra.stages import read_stage
 from layers.artifact import FileRecord, Manifest, Source
 from layers.catalogue import ModelSpec, read_catalogue
 from layers.errors import ArtifactError
-from tests.infra.projects import app_of, write_artifact
+from tests.infra.projects import app_of, write_artifact, write_project
 
 
 def spec_of(**keys: object) -> ModelSpec:
@@ -118,3 +118,26 @@ def test_an_endpoint_without_its_dockerfile_is_that_models_error(project: Path, 
     assert problems.pop("gpu-now") == (f"gpu-now: {said}",)
     assert problems.pop("gpu-later") == (f"gpu-later: {said}",)
     assert set(problems.values()) == {()}
+
+
+GROUPED = """
+[{0}]
+source = "checkpoint"
+task = "text-classification"
+[{0}.deploy]
+target = "lambda"
+memory_mib = 1769
+group = "{1}"
+triggers = ["queue", "bucket"]
+"""
+
+
+def test_a_group_that_objects_are_sent_to_is_refused_since_they_name_no_model(tmp_path: Path) -> None:
+    """Its bucket function would not know which model answers, and would fail whenever it starts."""
+    catalogue = GROUPED.format("first", "both") + GROUPED.format("second", "both") + GROUPED.format("only", "alone")
+    write_project(tmp_path, catalogue, "[dev]\n")
+    stacks = {stack.node.id: stack for stack in compose(app_of(tmp_path, "dev"))}
+    said = 'group both: .*"bucket".*first, second.*Remove'
+    assert Annotations.from_stack(stacks["both"]).find_error("*", Match.string_like_regexp(said))
+    assert Template.from_stack(stacks["both"]).to_json()["Resources"].keys() == {"NotDeployable"}
+    assert not Annotations.from_stack(stacks["alone"]).find_error("*", Match.any_value())
