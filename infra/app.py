@@ -13,10 +13,10 @@ from pathlib import Path
 from aws_cdk import App, Validations
 
 from infra.code import Building
-from infra.deployment import deployments
+from infra.deployment import Deployment, deployments
 from infra.model_stack import ModelStack
 from infra.planner.prices import PriceTable
-from infra.stages import read_stage
+from infra.stages import Stage, read_stage
 from layers.catalogue import read_catalogue
 from layers.errors import HundredfoldError
 from layers.packaging.engine import DEFAULT_BASE_IMAGE
@@ -32,13 +32,7 @@ def compose(app: App) -> list[ModelStack]:
     if _context(app, "nag", ""):
         _add_nag(app)
     return [
-        ModelStack(
-            app,
-            deployment=deployment,
-            stage=stage,
-            prices=prices,
-            building=building,
-        )
+        _stack(app, deployment, stage, prices, building)
         for deployment in deployments(
             read_catalogue(catalogue_file),
             catalogue_file.resolve().parent,
@@ -48,6 +42,16 @@ def compose(app: App) -> list[ModelStack]:
             building,
         )
     ]
+
+
+def _stack(app: App, deployment: Deployment, stage: Stage, prices: PriceTable, building: Building) -> ModelStack:
+    """What is found wrong only while its image is put together is this stack's problem, too, and no other's."""
+    try:
+        return ModelStack(app, deployment=deployment, stage=stage, prices=prices, building=building)
+    except HundredfoldError as error:
+        app.node.try_remove_child(deployment.name)
+        refused = Deployment(deployment.name, (), None, (str(error),))
+        return ModelStack(app, deployment=refused, stage=stage, prices=prices, building=building)
 
 
 def _context(app: App, key: str, otherwise: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,25 @@ def test_demand_that_nothing_meets_is_that_models_error(tmp_path: Path) -> None:
     assert Annotations.from_stack(stack).find_error(
         "*", Match.string_like_regexp("fast: nothing answers .* with p95 0.001 ms")
     )
+
+
+def test_more_than_an_image_holds_is_that_models_error(tmp_path: Path) -> None:
+    """Found while its image is put together, when part of its stack is there already."""
+    tables = '[{name}]\nsource = "c"\ntask = "text-classification"\n'
+    write_project(tmp_path, tables.format(name="large") + tables.format(name="small"))
+    weights = tmp_path / "build" / "large" / "model.int8.data"
+    os.truncate(weights, 10**10)
+    manifest = Manifest.read(weights.parent)
+    recorded = {**manifest.files, weights.name: FileRecord(sha256="0" * 64, bytes=10**10)}
+    manifest.model_copy(update={"files": recorded}).write(weights.parent)
+    app = app_of(tmp_path, "dev")
+    large, small = compose(app)
+    said = "large: got 10,0.* bytes of model, expected at most 9,000,000,000: .* GPU endpoint .* smaller precision"
+    assert Annotations.from_stack(large).find_error("*", Match.string_like_regexp(said))
+    assert Template.from_stack(large).to_json()["Resources"].keys() == {"NotDeployable"}
+    assert not Annotations.from_stack(small).find_error("*", Match.any_value())
+    assert "AWS::Lambda::Url" in str(Template.from_stack(small).to_json())
+    assert {each.stack_name for each in app.synth().stacks} == {"large", "small"}
 
 
 def test_an_endpoint_without_its_dockerfile_is_that_models_error(project: Path, tmp_path: Path) -> None:
