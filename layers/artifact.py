@@ -264,7 +264,10 @@ class Manifest(Record):
     def write(self, directory: Path) -> None:
         """Write `manifest.json` with sorted keys, so that equal manifests are equal bytes."""
         text = json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
-        (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        # Whole or not at all: half a manifest would make an artifact that is served useless.
+        beside = directory / f".{MANIFEST}"
+        beside.write_text(text + "\n", encoding="utf-8")
+        beside.replace(directory / MANIFEST)
 
 
 def record_file(path: Path) -> FileRecord:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from layers.compiler.generative_build import make_writer
 from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.goldens import record_goldens
 from layers.compiler.operator_choice import KNOWN, OperatorChoice, Tuning
+from layers.compiler.placement import Place
 from layers.compiler.plan import FP32, Plan
 from layers.compiler.recipe import Recipe, open_recipe
 from layers.compiler.trial import describe, judge, try_all
@@ -71,6 +71,8 @@ def build(
     if tuning.depth != "off" and operators.here not in INSTRUCTION_SETS[target]:
         say(f"tuning: nothing to measure, this machine is {operators.here} and the target {target}")
     final = output / spec.name
+    place = Place(final)
+    place.recover()
     digest = _digest(spec, source, data, target, operators)
     if (found := _reusable(final, digest)) is not None and operators.measured_enough(found.chosen):
         # Traffic and deployment are no inputs of the build, but whoever reads the manifest wants today's.
@@ -78,16 +80,13 @@ def build(
             found = found.model_copy(update={"spec": spec})
             found.write(final)
         return Built(final, found, reused=True)
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{spec.name}-", dir=output) as workdir:
-        work = Path(workdir) / spec.name
-        work.mkdir()
+    with place.workplace() as work:
         draft = Draft(work, spec, recipe, tokenizer.convert(checkpoint_directory, work), source, digest, target)
         manifest = (make_writer if isinstance(recipe, GenerativeRecipe) else _make)(draft, data, operators, say)
         # What was measured meanwhile is among the inputs of the next build.
         manifest = manifest.model_copy(update={"digest": _digest(spec, source, data, target, operators)})
         manifest.write(work)
-        _replace(final, work)
+        place.put(work)
     return Built(final, manifest, reused=False)
 
 
@@ -240,14 +239,3 @@ def _reusable(directory: Path, digest: str) -> Manifest | None:
     except ArtifactError:
         return None
     return manifest
-
-
-def _replace(final: Path, work: Path) -> None:
-    """Put the finished directory in place of an earlier one, which is kept until the new one stands."""
-    if not final.exists():
-        work.rename(final)
-        return
-    earlier = work.parent / "earlier"
-    final.rename(earlier)
-    work.rename(final)
-    shutil.rmtree(earlier)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,6 +134,25 @@ def test_precision_fp32_needs_no_data_and_is_judged_alone(tmp_path: Path) -> Non
     manifest = build(spec, ROOT, tmp_path, "x86_64", lambda _line: None).manifest
     assert [variant.name for variant in manifest.variants] == ["fp32"]
     assert set(manifest.chosen.values()) == {"fp32"}
+
+
+def test_a_build_cut_off_while_it_replaces_loses_neither(
+    built: Built, build_sections: BuildSections, tmp_path: Path
+) -> None:
+    final = shutil.copytree(built.directory, tmp_path / "sections")
+    to_come: list[Path] = [final]
+
+    def interrupt(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.rename" and to_come and Path(arguments[1]) == to_come[0]:
+            to_come.clear()
+            raise KeyboardInterrupt
+
+    sys.addaudithook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        build_sections(tmp_path, precision="fp32")
+    # The new one was whole, and is found again.
+    assert build_sections(tmp_path, precision="fp32").reused
+    assert [path.name for path in tmp_path.glob("*sections*")] == ["sections"]
 
 
 def test_int8_by_name_that_fails_writes_nothing(build_sections: BuildSections, tmp_path: Path) -> None:
