@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
+from functions.bucket.envelopes import NOT_ABOUT_OBJECTS, is_about_objects
 from layers.errors import InputError
 
 Trigger = Literal["https", "queue", "bucket"]
-
-TEST_EVENT = "s3:TestEvent"
 
 HANDLERS: dict[Trigger, str] = {
     "https": "functions.https.handler",
@@ -19,40 +18,28 @@ HANDLERS: dict[Trigger, str] = {
 
 
 def trigger_of(event: Any) -> Trigger:
-    """Function URL, API Gateway and ALB events carry `requestContext`, SQS and S3 ones `Records`.
+    """Function URL, API Gateway and ALB events carry `requestContext`, SQS ones `Records`.
 
-    Queue records that hold S3 events, or S3's test event, belong to the bucket function. Raises InputError for
-    anything else.
+    S3's events belong to the bucket function: its own, SNS's and EventBridge's, and queue records that hold them.
+    Raises InputError for anything else.
     """
     if isinstance(event, dict):
         if "requestContext" in event:
             return "https"
-        if is_test_event(event):
+        if is_about_objects(event):
             return "bucket"
         records = event.get("Records")
         first = records[0] if isinstance(records, list) and records else None
-        source = first.get("eventSource") if isinstance(first, dict) else None
-        if source == "aws:sqs":
-            return "bucket" if _is_about_objects(first) else "queue"
-        if source == "aws:s3":
-            return "bucket"
+        if isinstance(first, dict) and first.get("eventSource") == "aws:sqs":
+            return "bucket" if _holds_objects(first) else "queue"
     raise InputError(
-        "event is none that a handler here takes: expected a Function URL, API Gateway, ALB, SQS or S3 event."
+        "event is none that a handler here takes: expected a Function URL, API Gateway, ALB, SQS or S3 event "
+        "(of S3 also by SNS or EventBridge)."
     )
 
 
-def is_test_event(event: dict[str, Any]) -> bool:
-    """True for what S3 sends once when a notification is configured."""
-    return event.get("Event") == TEST_EVENT
-
-
-def _is_about_objects(record: Any) -> bool:
+def _holds_objects(record: Any) -> bool:
     try:
-        body = json.loads(record["body"])
-    except (KeyError, TypeError, ValueError):
+        return is_about_objects(json.loads(record["body"]))
+    except NOT_ABOUT_OBJECTS:
         return False
-    if not isinstance(body, dict):
-        return False
-    records = body.get("Records")
-    held = records[0] if isinstance(records, list) and records else None
-    return is_test_event(body) or (isinstance(held, dict) and held.get("eventSource") == "aws:s3")

@@ -1,4 +1,4 @@
-"""What an event says about objects: S3's own event, or several in the records of a queue."""
+"""What an event says about objects: S3's event in whatever carries it, or several in the records of a queue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-from functions.triggers import is_test_event
+from functions.bucket.envelopes import NOT_ABOUT_OBJECTS, object_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The notices of one queue record, or of one S3 event, which has neither message nor queue."""
+    """The notices of one queue record, or of one event that came by no queue and has no message."""
 
     notices: tuple[Notice, ...]
     message_id: str | None = None
@@ -36,30 +36,28 @@ class Delivery:
 def read_deliveries(event: Any) -> list[Delivery]:
     """What an event delivers. A queue record that holds no S3 event is a delivery that raises when it is read.
 
-    Raises ValueError, KeyError or TypeError for what is neither an S3 nor an SQS event.
+    Raises NOT_ABOUT_OBJECTS for what is neither about objects nor an SQS event.
     """
-    if is_test_event(event):
-        return []
-    records = event["Records"]
+    records = event.get("Records")
     if records and records[0].get("eventSource") == "aws:sqs":
         return [
             Delivery(_read_message(record["body"]), record["messageId"], record.get("eventSourceARN"))
             for record in records
         ]
-    return [Delivery(tuple(_read_notices(records)))]
+    return [Delivery(_read_notices(event))]
 
 
 def _read_message(body: str) -> tuple[Notice, ...]:
     try:
-        event = json.loads(body)
-        return () if is_test_event(event) else tuple(_read_notices(event["Records"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return _read_notices(json.loads(body))
+    except NOT_ABOUT_OBJECTS:
         return (UNREADABLE,)
 
 
-def _read_notices(records: list[Any]) -> list[Notice]:
+def _read_notices(event: Any) -> tuple[Notice, ...]:
     """Objects that were created; what else happens to objects is nothing to act on. Newer event versions add keys."""
-    return [_read_notice(record) for record in records if record["eventName"].startswith("ObjectCreated:")]
+    records = object_records(event)
+    return tuple(_read_notice(record) for record in records if record["eventName"].startswith("ObjectCreated:"))
 
 
 def _read_notice(record: dict[str, Any]) -> Notice:

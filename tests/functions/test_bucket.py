@@ -21,6 +21,7 @@ from functions.bucket.summary import LISTED_FAILURES
 from layers.errors import InputError
 from tests.functions.bucket_setup import Setup, event_of
 from tests.functions.conftest import read_event
+from tests.functions.fakes import FakeContext, FakeModels
 
 
 @pytest.fixture
@@ -201,11 +202,63 @@ def test_an_object_of_no_rows_is_complete(setup: Setup, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "key"), [("s3", "in/texts one.jsonl"), ("s3_multipart", "in/texts+two ü.csv.gz"), ("s3_removed", None)]
+    ("name", "key"),
+    [
+        ("s3", "in/texts one.jsonl"),
+        ("s3_multipart", "in/texts+two ü.csv.gz"),
+        ("s3_removed", None),
+        ("sns_s3", "in/texts one.jsonl"),
+        ("eventbridge_s3", "in/texts+two ü.jsonl"),
+    ],
 )
 def test_keys_are_decoded_as_s3_encodes_them(name: str, key: str | None) -> None:
     [delivery] = read_deliveries(read_event(name))
     assert [notice.key for notice in delivery.notices] == ([key] if key else [])
+
+
+def test_events_that_carry_s3s_are_understood_directly_and_from_a_queue(setup: Setup) -> None:
+    setup.put("in/texts one.jsonl", '"a"\n')
+    setup.put("in/texts+two ü.jsonl", '"b"\n')
+    topic, bus = read_event("sns_s3"), read_event("eventbridge_s3")
+    of_bus_by_topic = topic["Records"][0]["Sns"] | {"Message": json.dumps(bus)}
+    for event in (topic, bus):
+        [done] = setup.function.handle(event, None)["objects"]
+        assert done["status"] == "complete"
+        queued = event["Records"][0]["Sns"] if event is topic else event
+        [record] = read_event("sqs_s3")["Records"]
+        notices = [
+            notice
+            for body in (queued, event_of("in/texts one.jsonl") if event is topic else of_bus_by_topic)
+            for delivery in read_deliveries({"Records": [record | {"body": json.dumps(body)}]})
+            for notice in delivery.notices
+        ]
+        assert [notice.key for notice in notices] == [done["key"]] * 2
+    assert setup.outputs("in/texts one.jsonl") + setup.outputs("in/texts+two ü.jsonl") == [
+        (1, None, "A"),
+        (1, None, "B"),
+    ]
+    assert setup.summary("in/texts+two ü.jsonl")["object"]["sequencer"] == "0A1B2C3D4E5F678901"
+
+
+@pytest.mark.parametrize("message", [{"detail-type": "Object Deleted", "source": "aws.s3"}, {"Event": "s3:TestEvent"}])
+def test_what_else_is_told_of_objects_is_nothing_to_do(setup: Setup, message: dict[str, Any]) -> None:
+    topic = read_event("sns_s3")
+    topic["Records"][0]["Sns"]["Message"] = json.dumps(message)
+    assert setup.function.handle(topic, None) == setup.function.handle(message, None) == {"objects": []}
+
+
+def test_the_rest_of_an_object_that_eventbridge_told_of_is_handed_on_as_s3s_event(setup: Setup) -> None:
+    key = "in/texts+two ü.jsonl"
+    setup.put(key, '"a"\n' * 20)
+    context = FakeContext(30.0)
+    setup.models = FakeModels(before=lambda: setattr(context, "seconds", 0.0))
+    [done] = setup.function.handle(read_event("eventbridge_s3"), context)["objects"]
+    assert done["status"] == "handed on"
+    [rest] = setup.handed_on
+    assert [notice.key for delivery in read_deliveries(rest) for notice in delivery.notices] == [key]
+    setup.models = FakeModels()
+    assert setup.function.handle(rest, None)["objects"][0]["status"] == "complete"
+    assert len(setup.lines(key)) == 20
 
 
 def test_objects_that_are_no_input_are_left_alone(setup: Setup) -> None:
@@ -247,7 +300,7 @@ def test_queue_records_fail_alone(setup: Setup) -> None:
     setup.put("in/texts one.jsonl", '"a"\n')
     setup.put("broken.txt", "poison\n")
     event = read_event("sqs_s3")
-    event["Records"].append(event["Records"][0] | {"messageId": "m1", "body": "no event"})
+    event["Records"].append(event["Records"][0] | {"messageId": "m1", "body": "[" * 100_000})
     event["Records"].append(event["Records"][0] | {"messageId": "m2", "body": json.dumps(event_of("broken.txt"))})
     event["Records"].append(event["Records"][0] | {"messageId": "m3", "body": json.dumps(read_event("s3_test"))})
     failures = setup.function.handle(event, None)["batchItemFailures"]

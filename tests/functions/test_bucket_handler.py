@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
+import boto3
 import pytest
 
 from functions.bucket.s3_store import S3Store
@@ -100,6 +101,19 @@ def test_notifications_lead_to_results_by_way_of_the_queue(
     assert {key.rsplit("/", 1)[0] for key in aws.keys(bucket, "results/")} == {
         "results/in/a b.txt", f"results/in/a b.txt/{summary['run']}",
     }  # fmt: skip
+
+
+def test_notifications_lead_to_results_by_way_of_a_topic(handle: Handler, aws: StandIn) -> None:
+    bucket, queue, sns = aws.bucket(), aws.queue(), boto3.client("sns")
+    topic = sns.create_topic(Name=f"{bucket}-objects")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
+    configuration = {"TopicConfigurations": [{"TopicArn": topic, "Events": ["s3:ObjectCreated:*"]}]}
+    aws.s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
+    aws.s3.put_object(Bucket=bucket, Key="in/a b.txt", Body="\n".join(TEXTS[:3]).encode())
+    mapping = EventSourceMapping(aws.sqs, queue.url, queue.arn, lambda event: handle(event, None))
+    mapping.run(lambda: "results/in/a b.txt/summary.json" in aws.keys(bucket, "results/"), timeout_seconds=30)
+    assert [line["line"] for line in results_of(aws, bucket, "in/a b.txt")[1]] == [1, 2, 3]
+    assert (mapping.crashes, aws.messages(queue.dead_url)) == (0, [])
 
 
 def _once_then_over(milliseconds: int) -> Any:

@@ -123,13 +123,25 @@ def test_a_model_is_served(output: Path) -> None:
         ("s3_test", "bucket"),
         ("sqs_s3", "bucket"),
         ("sqs_s3_test", "bucket"),
+        ("sns_s3", "bucket"),
+        ("eventbridge_s3", "bucket"),
     ],
 )
 def test_events_are_told_apart_by_shape(name: str, trigger: str) -> None:
     assert trigger_of(read_event(name)) == trigger
 
 
-@pytest.mark.parametrize("body", ["", "[]", "7", '{"Records": 7}', '{"Records": [7]}', '{"inputs": "a"}'])
+@pytest.mark.parametrize("name", ["s3", "eventbridge_s3", "sns_s3"])
+def test_queue_records_of_objects_are_the_bucket_functions(name: str) -> None:
+    event, carried = read_event("sqs"), read_event(name)
+    event["Records"][0]["body"] = json.dumps(carried["Records"][0]["Sns"] if name == "sns_s3" else carried)
+    assert trigger_of(event) == "bucket"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "[]", "7", '{"Records": 7}', '{"Records": [7]}', '{"inputs": "a"}', '{"Type": "Notification"}', "[" * 100_000],
+)
 def test_other_queue_records_are_the_queue_functions(body: str) -> None:
     event = read_event("sqs")
     event["Records"][0]["body"] = body
