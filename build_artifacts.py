@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 import warnings
 from enum import StrEnum
 from pathlib import Path
@@ -80,6 +81,11 @@ def main(
         except HundredfoldError as error:
             errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
             failed.append(2 if isinstance(error, CatalogueError) else 1)
+        except Exception as error:  # of a library or the machine: one model's, and no reason not to build the others
+            traceback.print_exception(error)
+            what = f"{type(error).__name__}: {error}"
+            errors.print(f"error: {spec.name}: not built: {what}", style="red", markup=False, soft_wrap=True)
+            failed.append(1)
     if failed:
         raise typer.Exit(max(failed))
 
