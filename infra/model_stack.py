@@ -31,6 +31,8 @@ from infra.triggers import job_of
 from layers.catalogue import Trigger
 
 MODEL_TAG, STAGE_TAG = "hundredfold-model", "hundredfold-stage"
+# Whose function is kept warm, the first that there is: records and objects can wait for a cold start, callers cannot.
+WARMED: tuple[Trigger, ...] = ("https", "queue", "bucket")
 
 
 class ModelStack(Stack):
@@ -76,6 +78,8 @@ class ModelStack(Stack):
             functions = {trigger: self._function(trigger, backend, size.function) for trigger in deploy.triggers}
             # A model without a URL is asked by the same image without one, as a function that nobody else invokes.
             asked = functions.get("https") or self._function("https", backend, replace(size.function, concurrency=1))
+        if size.function.warm_minimum:
+            functions[next(each for each in WARMED if each in functions)].keep_warm(size.function, deploy.schedule)
         for trigger, function in functions.items():
             heeded = self._alarms.watch_function(trigger.title(), function, size.function)
             heeded += self._connect(trigger, function)
@@ -109,9 +113,6 @@ class ModelStack(Stack):
         )
         backend.grant(trigger, function.function)
         self._storage.grant(trigger, function.function)
-        if trigger == "https" and size.warm_minimum:
-            # A queue's records can wait for a cold start; callers of HTTPS are who warm environments are for.
-            function.keep_warm(size, deploy.schedule)
         return function
 
     def _connect(self, trigger: Trigger, function: ModelFunction) -> list[cloudwatch.Alarm]:

@@ -103,7 +103,6 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
     needed = sum(each.concurrency for each in wishes)
     concurrency = _reserved(deploy, needed, stage)
     warm = max(each.provisioned for each in wishes)
-    most_warm = max([warm, deploy.provisioned_max or 0, *(entry.maximum for entry in deploy.schedule)])
     function = FunctionSize(
         architecture="arm64" if architecture == "arm64" else "x86_64",
         # Models of a group are given up for one another's memory, which is slow: with what they need together none is.
@@ -114,7 +113,7 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
         ),
         concurrency=concurrency,
         warm_minimum=min(warm, concurrency),
-        warm_maximum=min(most_warm, concurrency),
+        warm_maximum=min(_most_warm(deploy, warm), concurrency),
         snapstart=any(each.snapstart for each in wishes) and warm == 0,
         needed=needed,
     )
@@ -128,19 +127,28 @@ def _reserved(deploy: DeploySpec, needed: int, stage: Stage) -> int:
     return min(wanted, stage.max_concurrency or wanted)
 
 
+def _most_warm(deploy: DeploySpec, warm: int) -> int:
+    return max([warm, deploy.provisioned_max or 0, *(entry.maximum for entry in deploy.schedule)])
+
+
 def _on_endpoint(deploy: DeploySpec, wish: _Wish, stage: Stage) -> Size:
     if deploy.group is not None:
         raise CatalogueError(f"group {deploy.group}: groups share a function, and its models need a GPU; remove group")
     if deploy.response_cache:
         raise CatalogueError("deploy: response_cache needs the model in the function; remove it, or the GPU")
+    if deploy.snapstart:
+        raise CatalogueError("deploy: snapstart needs the model in the function; remove it, or the GPU")
     if deploy.streaming and wish.mode == "asynchronous":
         raise CatalogueError('deploy: streaming needs mode = "realtime": an asynchronous endpoint answers whole, in S3')
     if wish.instance_type is None or wish.mode is None:
         raise CatalogueError("deploy: target gpu needs instance_type and mode where there is no plan")
+    concurrency = _reserved(deploy, wish.concurrency, stage)
     function = FunctionSize(
         architecture="arm64",
         memory_mib=FORWARDING_MIB,
-        concurrency=_reserved(deploy, wish.concurrency, stage),
+        concurrency=concurrency,
+        warm_minimum=min(deploy.provisioned, concurrency),
+        warm_maximum=min(_most_warm(deploy, deploy.provisioned), concurrency),
         needed=wish.concurrency,
     )
     most = min(wish.instances_max or stage.max_instances, stage.max_instances)

@@ -74,7 +74,8 @@ def endpoint_option(work: Workload, instance: Instance, mode: Mode) -> Option:
     forwarded = way_ms / 1e3 if mode == "asynchronous" else seconds + way_ms / 1e3
     if mode == "asynchronous":
         way_ms += assumed.asynchronous_ms
-    cold = streams.cold_share(demand.rate, forwarded, assumed.idle_seconds)
+    kept_warm = work.spec.deploy.provisioned
+    cold = streams.cold_share(demand.rate, forwarded, assumed.idle_seconds, kept_warm)
     warm = instance.request_ms + way_ms
     waited = _wait95(demand.peak, seconds, most) * 1e3
     starting = _starting_ms(work, cold, asleep)
@@ -86,7 +87,7 @@ def endpoint_option(work: Workload, instance: Instance, mode: Mode) -> Option:
         instance_type=instance.kind,
         instances_min=0 if mode == "asynchronous" else 1,
         instances_max=most,
-        concurrency=needed_concurrency(work, forwarded),
+        concurrency=max(kept_warm, needed_concurrency(work, forwarded)),
         provisioned=0,
         snapstart=False,
         mode=mode,
@@ -141,10 +142,12 @@ def _cost(work: Workload, instance: Instance, mode: Mode, forwarded: float) -> C
     else:
         hours = average * busy_hours * (1 - _asleep(work, seconds))
         stored = demand.requests * 2 * (prices.s3_thousand_puts + prices.s3_thousand_gets) / 1e3
-    forwarding = function_cost(work, "x86_64", assumed.forwarder_mib, "cold", forwarded, 0, assumed.init_ms)
+    warm = work.spec.deploy.provisioned
+    forwarding = function_cost(work, "x86_64", assumed.forwarder_mib, "cold", forwarded, warm, assumed.init_ms)
     return Cost(
         requests=forwarding.requests,
         compute=forwarding.compute,
+        provisioned=forwarding.provisioned,
         instances=hours * instance.price.hour,
         messages=forwarding.messages + stored,
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from aws_cdk.assertions import Match
+from aws_cdk.assertions import Match, Template
 
+from infra.app import compose
 from tests.infra.conftest import Templates
+from tests.infra.projects import app_of, write_project
 from tests.infra.resources import model_functions, of_type, only, statements
 
 COMMANDS = {
@@ -80,6 +83,47 @@ def test_nothing_is_kept_warm_unasked(dev: Templates) -> None:
     for alias in of_type(dev["batches"], "AWS::Lambda::Alias").values():
         assert "ProvisionedConcurrencyConfig" not in alias["Properties"]
     dev["batches"].resource_count_is("AWS::ApplicationAutoScaling::ScalableTarget", 0)
+
+
+WARM = """
+[warm]
+source = "checkpoint"
+task = "text-classification"
+[warm.deploy]
+target = "{target}"
+memory_mib = 1769
+triggers = {triggers}
+concurrency = 3
+provisioned = 2
+mode = "realtime"
+instance_type = "ml.g6.xlarge"
+"""
+
+
+@pytest.mark.parametrize("target", ["lambda", "gpu"])
+@pytest.mark.parametrize(
+    ("triggers", "warm"), [(["queue"], "Queue"), (["bucket", "queue"], "Queue"), (["bucket"], "Bucket")]
+)
+def test_without_https_the_function_that_events_reach_is_kept_warm(
+    tmp_path: Path, target: str, triggers: list[str], warm: str
+) -> None:
+    """And not the one that the golden check alone asks, which has room for one."""
+    catalogue = WARM.format(target=target, triggers=triggers)
+    [stack] = compose(app_of(write_project(tmp_path, catalogue), "dev"))
+    template = Template.from_stack(stack)
+    aliases = of_type(template, "AWS::Lambda::Alias")
+    kept = {name: each["Properties"].get("ProvisionedConcurrencyConfig") for name, each in aliases.items()}
+    [live] = [name for name in kept if name.startswith(f"{warm}Live")]
+    assert kept.pop(live) == {"ProvisionedConcurrentExecutions": 2}
+    assert set(kept.values()) <= {None}
+    target_of = only(
+        template,
+        "AWS::ApplicationAutoScaling::ScalableTarget",
+        ScalableDimension="lambda:function:ProvisionedConcurrency",
+    )
+    assert warm in str(target_of["ResourceId"])
+    mappings = of_type(template, "AWS::Lambda::EventSourceMapping").values()
+    assert any(live in str(each["Properties"]["FunctionName"]) for each in mappings)
 
 
 def test_snapstart_is_for_published_versions_and_only_when_asked(dev: Templates) -> None:

@@ -125,7 +125,9 @@ def test_a_stack_that_reserves_too_little_says_so(tmp_path: Path, table: str, wa
         assert "the plan needs" in about[0]
 
 
-@pytest.mark.parametrize(("mode", "key"), [("realtime", "response_cache"), ("asynchronous", "streaming")])
+@pytest.mark.parametrize(
+    ("mode", "key"), [("realtime", "response_cache"), ("realtime", "snapstart"), ("asynchronous", "streaming")]
+)
 def test_what_an_endpoint_cannot_do_is_refused(mode: str, key: str) -> None:
     spec = spec_of(target="gpu", mode=mode, instance_type="ml.g5.xlarge", **{key: True})
     with pytest.raises(CatalogueError, match=f"deploy: {key} needs"):

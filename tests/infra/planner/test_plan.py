@@ -91,6 +91,15 @@ def test_busy_hours_divide_the_bill_of_a_function_and_not_of_an_endpoint() -> No
     assert endpoints[0].cost.instances == endpoints[1].cost.instances == pytest.approx(730 * 0.102)
 
 
+def test_environments_kept_warm_before_an_endpoint_are_paid_for() -> None:
+    table = {"target": "gpu", "instance_type": "ml.g6.xlarge", "mode": "realtime"}
+    cuda = manifest_of(instruction_sets=("cuda",))
+    cold, warm = (plan_model(spec_of(ONE_A_SECOND, **table, provisioned=n), cuda, PRICES, PLAIN).chosen for n in (0, 2))
+    # 2 environments x 0.5 GB x 2,628,000 s at $0.0000041667.
+    assert (cold.cost.provisioned, warm.cost.provisioned) == (0, pytest.approx(10.950088, rel=1e-5))
+    assert warm.cold_start_share < cold.cold_start_share
+
+
 def test_an_asynchronous_endpoint_sleeps() -> None:
     awake = replace(PLAIN, instance_start_ms=300_000, instance_idle_seconds=600)
     spec = spec_of({"requests_per_second": 1 / 3600, "p95_ms": 1e6}, target="gpu")
