@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import CfnOutput, Duration
+from aws_cdk import Annotations, CfnOutput, Duration
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_sqs as sqs
@@ -63,6 +63,14 @@ class JobQueue(Construct):
             max_concurrency=min(max(concurrency, lowest), highest),
         )
         live.add_event_source(source)
+        if 0 < concurrency < lowest:
+            # aws-cdk#24180: refused batches stay hidden, are received again, and end as dead letters.
+            Annotations.of(self).add_warning_v2(
+                "hundredfold:one-reader",
+                f"concurrency = {concurrency}: Lambda reads a queue two batches at a time at least, and the second is "
+                "throttled. Under load that rings Throttles, and a record refused five times is a dead letter. State "
+                "[deploy] concurrency = 2, and no lower max_concurrency of the stage.",
+            )
         acknowledge(
             live,
             "An SQS source takes no failure destination; its queue's redrive policy is the destination.",

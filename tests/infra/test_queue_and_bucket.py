@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk.assertions import Template
+from aws_cdk.assertions import Annotations, Match, Template
 
+from infra.app import compose
 from tests.infra.conftest import Templates
-from tests.infra.resources import alarms, of_type, only, statements
+from tests.infra.projects import app_of, write_project
+from tests.infra.resources import alarms, model_functions, of_type, only, statements
+
+FEW = """
+[few]
+source = "checkpoint"
+task = "text-classification"
+[few.deploy]
+target = "lambda"
+memory_mib = 1769
+triggers = ["queue"]
+"""
 
 
 def queues(template: Template) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -57,9 +70,17 @@ def test_batches_fail_in_part_and_concurrency_is_bounded(dev: Templates) -> None
         assert "Live" in str(each["FunctionName"])
 
 
-def test_the_least_concurrency_of_a_mapping_is_two(dev: Templates) -> None:
-    mapping = only(dev["batches"], "AWS::Lambda::EventSourceMapping")
-    assert mapping["ScalingConfig"]["MaximumConcurrency"] == 10
+@pytest.mark.parametrize(("concurrency", "most", "warned"), [(10, 10, False), (2, 2, False), (1, 2, True)])
+def test_the_least_concurrency_of_a_mapping_is_two(tmp_path: Path, concurrency: int, most: int, warned: bool) -> None:
+    """Lambda takes no less, and a single environment is asked by both: what it refuses counts as received."""
+    catalogue = FEW + f"concurrency = {concurrency}\n"
+    [stack] = compose(app_of(write_project(tmp_path, catalogue), "dev"))
+    template = Template.from_stack(stack)
+    assert only(template, "AWS::Lambda::EventSourceMapping")["ScalingConfig"]["MaximumConcurrency"] == most
+    reserved = {each["ReservedConcurrentExecutions"] for each in model_functions(template).values()}
+    assert reserved == {concurrency, 1}, "the queue's function, and the one that the golden check asks"
+    said = Match.string_like_regexp("concurrency = 1: Lambda reads a queue two batches at a time .* concurrency = 2")
+    assert bool(Annotations.from_stack(stack).find_warning("*", said)) is warned
 
 
 def test_what_was_given_up_and_what_waits_too_long_rings(dev: Templates) -> None:
