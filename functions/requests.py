@@ -6,7 +6,7 @@ from typing import Any
 
 from layers.errors import InputError
 from layers.runtime.request import Request
-from layers.serving.task_body import read_task_body
+from layers.serving.task_body import read_task_body, take_stream
 from layers.wording import kind
 
 
@@ -18,4 +18,9 @@ def read_request(content: dict[str, Any]) -> tuple[str | None, Request]:
         if value is not None and not isinstance(value, str):
             raise InputError(f"{key}: got {kind(value)}, expected a string.")
     task_body = read_task_body(content)
-    return named["model"], Request(task_body.inputs, task_body.parameters, named["task"])
+    streamed, parameters = take_stream(task_body.parameters)
+    if streamed:
+        raise InputError(
+            "parameter 'stream': got true, expected false: results hold whole answers.", parameter="stream"
+        )
+    return named["model"], Request(task_body.inputs, parameters, named["task"])

@@ -8,7 +8,6 @@ from fastapi import Request
 
 from layers.errors import InputError
 from layers.serving.task_body import TaskBody, parse_object, read_flag, read_task_body
-from layers.wording import kind
 
 
 async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
@@ -24,14 +23,6 @@ async def read_task(request: Request, max_bytes: int) -> TaskBody:
 def allows_cache(request: Request) -> bool:
     """What the header `x-use-cache` says. Raises InputError (422)."""
     return read_flag("x-use-cache", request.headers.get("x-use-cache"))
-
-
-def take_stream(parameters: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """Whether the answer is wanted as a stream, and the other parameters. Raises InputError (422)."""
-    wanted = parameters.get("stream", False)
-    if not isinstance(wanted, bool):
-        raise InputError(f"stream: got {kind(wanted)}, expected a boolean.")
-    return wanted, {name: value for name, value in parameters.items() if name != "stream"}
 
 
 async def read_bytes(request: Request, max_bytes: int) -> bytes:

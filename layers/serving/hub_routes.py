@@ -10,10 +10,11 @@ from fastapi import APIRouter, Request, Response
 from layers.runtime.predictor import Predictor
 from layers.serving.answering import Answering, Question
 from layers.serving.answers import json_answer
-from layers.serving.bodies import read_task, take_stream
+from layers.serving.bodies import read_task
 from layers.serving.failures import GuardedRoute
 from layers.serving.models import Models
 from layers.serving.schema import TASK_REQUEST
+from layers.serving.task_body import take_stream
 from layers.serving.tgi_stream import tgi_stream
 
 

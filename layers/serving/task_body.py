@@ -64,6 +64,14 @@ def read_task_body(content: dict[str, Any], use_cache_header: str | None = None)
     return TaskBody(content["inputs"], {**at_root, **(parameters or {})}, use_cache)
 
 
+def take_stream(parameters: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    """Whether the answer is wanted as a stream, and the other parameters. Raises InputError (422)."""
+    wanted = parameters.get("stream", False)
+    if not isinstance(wanted, bool):
+        raise InputError(f"stream: got {kind(wanted)}, expected a boolean.")
+    return wanted, {name: value for name, value in parameters.items() if name != "stream"}
+
+
 def read_flag(name: str, value: str | None) -> bool:
     """A header that is true unless it says otherwise."""
     flags = {"true": True, "1": True, "false": False, "0": False}

@@ -39,10 +39,13 @@ not json
 {"inputs": 7, "id": "z"}
 {"inputs": "d", "model": "other"}
 {"inputs": NaN}
+{"inputs": "e", "stream": false}
+{"inputs": "e", "stream": true}
 """
 JSONL_RESULTS = [
     (1, 7, "A"), (2, None, "B"), (4, "x", "C"), (5, None, "malformed"), (6, None, "validation"),
     (7, "y", "validation"), (8, "z", "validation"), (9, None, "unknown_model"), (10, None, "malformed"),
+    (11, None, "E"), (12, None, "validation"),
 ]  # fmt: skip
 CSV = 'id,text,other\r\n1,a,\r\n2,"b, ""quoted""\r\nover lines",x\r\n\r\n3,c\r\n4,d,x\r\n'
 CSV_RESULTS = [(2, "1", "A"), (3, "2", 'B, "QUOTED"\r\nOVER LINES'), (6, None, "validation"), (7, "4", "D")]

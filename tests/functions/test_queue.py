@@ -68,6 +68,8 @@ def test_a_batch_is_answered_together_and_published_by_id(models: FakeModels, si
         ({"id": "mine", "inputs": "x", "model": "other"}, "unknown_model", "refused/mine.json"),
         ({"id": "mine", "inputs": "x", "model": 7}, "validation", "refused/mine.json"),
         ({"id": "mine", "inputs": 7}, "validation", "toy/mine.json"),
+        ({"id": "mine", "inputs": "x", "stream": True}, "validation", "refused/mine.json"),
+        ({"id": "mine", "inputs": "x", "stream": None}, "validation", "refused/mine.json"),
         ({"id": "mine", "inputs": "x" * 1000}, "too_large", "refused/mine.json"),
         ("\ud800", "malformed", "refused/m1.json"),
     ],
@@ -82,6 +84,15 @@ def test_a_record_that_is_refused_fails_alone_and_says_why(
     assert refusal["error_type"] == error_type
     assert refusal["status"] >= 400
     assert refusal["error"]
+
+
+def test_a_record_may_say_that_it_wants_no_stream(models: FakeModels, sink: MemorySink) -> None:
+    parameters: list[Any] = []
+    answer = models.answer
+    models.answer = lambda asked: (parameters.extend(one.request.parameters for one in asked), answer(asked))[1]  # type: ignore[method-assign]
+    bodies = [{"inputs": "a", "stream": False, "top_k": 1}, {"inputs": "b", "parameters": {"stream": False}}]
+    assert failed(function_of(models, sink).handle(event_of(*bodies), None)) == []
+    assert parameters == [{"top_k": 1}, {}]
 
 
 @pytest.mark.parametrize("inputs", ["poison", "busy"])
