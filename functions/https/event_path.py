@@ -1,4 +1,4 @@
-"""The path of an HTTP event as the application's routes know it: without a stage, and without a slash too many."""
+"""An HTTP event as the application takes it: its path without a stage or a slash too many, its gaps filled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ def routed(event: dict[str, Any]) -> dict[str, Any]:
     """The event with such a path; one that has no path as it is.
 
     API Gateway's HTTP APIs put the stage before it. The URLs that AWS prints end in a slash, and callers put another
-    one between them and a route: https://ID.lambda-url.REGION.on.aws//v1/embeddings.
+    one between them and a route: https://ID.lambda-url.REGION.on.aws//v1/embeddings. Events that somebody wrote by hand
+    often lack headers and the caller's address, without which Mangum raises.
     """
     context = event.get("requestContext")
     http = context.get("http") if isinstance(context, dict) else None
@@ -24,7 +25,9 @@ def routed(event: dict[str, Any]) -> dict[str, Any]:
     path, prefix = SLASHES.sub("/", http["path"]), f"/{context.get('stage')}"
     if path == prefix or path.startswith(f"{prefix}/"):
         path = path[len(prefix) :] or "/"
-    return {**event, "rawPath": path, "requestContext": {**context, "http": {**http, "path": path}}}
+    http = {"sourceIp": "", **http, "path": path}
+    headers = event.get("headers") or {}
+    return {**event, "rawPath": path, "headers": headers, "requestContext": {**context, "http": http}}
 
 
 def path_of(event: dict[str, Any]) -> str:

@@ -119,6 +119,13 @@ def test_an_answer_leaves_one_line_of_metrics(handler: Handler, name: str, capsy
     assert (second["Refused"], "Tokens" in second) == (1, False)
 
 
+@pytest.mark.parametrize("name", ["function_url", "api_gateway_v2"])
+def test_an_event_written_by_hand_may_lack_what_no_answer_needs(handler: Handler, name: str) -> None:
+    event = read_event(name)
+    del event["requestContext"]["http"]["sourceIp"]
+    assert handler(event, None)["statusCode"] == handler(event | {"headers": None}, None)["statusCode"] == 200
+
+
 def test_health_is_answered(handler: Handler) -> None:
     event = read_event("api_gateway_v1") | {"path": "/health", "httpMethod": "GET", "body": None}
     assert handler(event, None)["statusCode"] == 200
