@@ -6,18 +6,28 @@ name takes letters, digits and hyphens, and starts with a letter.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 
 from layers.errors import CatalogueError
 
 LONGEST = 128
+HASH_DIGITS = 8
 
 
 def stack_name(name: str, prefix: str = "") -> str:
     """`bge-small-v1.5` becomes `bge-small-v1-5`; a name that starts with a digit gets `m-` before it."""
     legal = prefix + re.sub(r"[^A-Za-z0-9-]", "-", name)
     return (legal if legal[0].isalpha() else f"m-{legal}")[:LONGEST]
+
+
+def shortened(name: str, longest: int) -> str:
+    """As it is where it fits; else its beginning and eight digits of its hash, so that no two become one."""
+    if len(name) <= longest:
+        return name
+    digits = hashlib.sha256(name.encode()).hexdigest()[:HASH_DIGITS]
+    return f"{name[: longest - HASH_DIGITS - 1].rstrip('-')}-{digits}"
 
 
 def check_distinct(names: Iterable[str], prefix: str = "") -> None:

@@ -25,6 +25,7 @@ from infra.constructs.endpoint_dashboard import show_endpoint
 from infra.constructs.endpoint_metrics import INSTANCES, EndpointMetrics
 from infra.constructs.endpoint_scaling import EndpointScaling
 from infra.constructs.logs import RETENTION
+from infra.naming import shortened
 from infra.planner.prices import PriceTable
 from infra.sizing import EndpointSize
 from infra.stages import Stage
@@ -65,7 +66,7 @@ class GpuEndpoint(Construct):
         super().__init__(scope, construct_id)
         ending = size.instance_type.removeprefix("ml.").replace(".", "-")
         ending += "-async" if size.mode == "asynchronous" else ""
-        self._family = Stack.of(self).stack_name[: LONGEST_NAME - LONGEST_ENDING].rstrip("-")
+        self._family = shortened(Stack.of(self).stack_name, LONGEST_NAME - LONGEST_ENDING)
         self.name = f"{self._family}-{ending}"
         self._member, self._size = member, size
         self._metrics = EndpointMetrics(self.name, VARIANT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,25 @@ def test_another_instance_type_is_another_endpoint_that_the_same_functions_may_a
         allowed.append([each["Resource"] for each in statements(template) if "sagemaker:" in str(each["Action"])])
     assert named == ["one-g5-xlarge", "one-g6-xlarge"]
     assert allowed[0] == allowed[1]
+
+
+def test_models_that_begin_alike_have_endpoints_of_their_own(tmp_path: Path) -> None:
+    """SageMaker's names end at 63 characters, of which a type and a mode need 22; those that fit stay as they are."""
+    alike = "debian-sections-of-package-descriptions-v"
+    names = [alike, f"{alike}1", f"{alike}2"]
+    catalogue = "".join(
+        ONE.format(instance_type="ml.g6.xlarge").replace("one", name).replace("realtime", "asynchronous")
+        for name in names
+    )
+    templates = [Template.from_stack(stack) for stack in compose(app_of(write_project(tmp_path, catalogue), "dev"))]
+    named = [str(only(each, ENDPOINT)["EndpointName"]) for each in templates]
+    assert named[0] == f"{alike}-g6-xlarge-async"
+    assert len(set(named)) == 3
+    assert all(len(each) <= 63 and re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", each) for each in named)
+    for template, name in zip(templates, named, strict=True):
+        [allowed] = {str(each["Resource"]) for each in statements(template) if "sagemaker:" in str(each["Action"])}
+        prefix = allowed.split("endpoint/")[1].split("*")[0]
+        assert [each for each in named if each.startswith(prefix)] == [name]
 
 
 def test_an_asynchronous_endpoint_is_another_one_too(dev: Templates) -> None:
