@@ -65,13 +65,15 @@ class Limits(Record):
 class TokenizerFacts(Record):
     """What tasks must know of the tokenizer beyond its file; an id is None where it has no such token.
 
-    `cleans_up_spaces`: its decode takes the spaces before punctuation away.
+    `cleans_up_spaces`: its decode takes the spaces before punctuation away. `truncation_side`: where a text that is too
+    long is cut, unless a request says otherwise.
     """
 
     mask_token_id: int | None = None
     unk_token_id: int | None = None
     cls_token_id: int | None = None
     cleans_up_spaces: bool = False
+    truncation_side: Literal["left", "right"] = "right"
 
 
 class Pooling(Record):

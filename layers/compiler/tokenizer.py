@@ -88,6 +88,7 @@ def convert(directory: Path, output: Path) -> ConvertedTokenizer:
             unk_token_id=reference.unk_token_id,
             cls_token_id=reference.cls_token_id,
             cleans_up_spaces=bool(reference.clean_up_tokenization_spaces),
+            truncation_side=reference.truncation_side,
         ),
         files=files,
     )

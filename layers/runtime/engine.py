@@ -115,7 +115,13 @@ class Engine:
             )
             longest = limits.input_limit(manifest.limits.max_tokens)
             lowercase = manifest.pooling is not None and manifest.pooling.lowercase
-            tokenizer = TextTokenizer.load(directory / TOKENIZER, longest, encoding_cache_bytes, lowercase=lowercase)
+            tokenizer = TextTokenizer.load(
+                directory / TOKENIZER,
+                longest,
+                encoding_cache_bytes,
+                lowercase=lowercase,
+                truncation_side=manifest.tokenizer.truncation_side,
+            )
             session = opening.result()
         return cls(
             manifest,

@@ -28,7 +28,7 @@ class Truncation(TypedDict):
     """What is cut where a text is too long: keyword arguments of `Run.encode` and `Run.align`."""
 
     truncate: bool
-    truncation_direction: Direction
+    truncation_direction: Direction | None
     strategy: Strategy
 
 
@@ -152,7 +152,7 @@ class Run:
         texts: Sequence[TextPair],
         *,
         truncate: bool = True,
-        truncation_direction: Direction = "right",
+        truncation_direction: Direction | None = None,
         strategy: Strategy = "longest_first",
         max_tokens: int | None = None,
         add_special_tokens: bool = True,

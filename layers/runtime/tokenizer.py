@@ -37,11 +37,13 @@ class TextTokenizer:
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         *,
         lowercase: bool = False,
+        truncation_side: Direction = "right",
     ) -> None:
         self._tokenizer = tokenizer
         self._lowercase = lowercase
-        self._cache: ByteBoundedCache[tuple[str, str | None, str, str, int | None, bool], Encoding] = ByteBoundedCache(
-            cache_bytes
+        self._truncation_side = truncation_side
+        self._cache: ByteBoundedCache[tuple[str, str | None, str | None, str, int | None, bool], Encoding] = (
+            ByteBoundedCache(cache_bytes)
         )
         self.max_tokens = max_tokens
         self.vocabulary = Vocabulary(tokenizer)
@@ -51,11 +53,18 @@ class TextTokenizer:
 
     @classmethod
     def load(
-        cls, path: Path, max_tokens: int, cache_bytes: int = DEFAULT_CACHE_BYTES, *, lowercase: bool = False
+        cls,
+        path: Path,
+        max_tokens: int,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        *,
+        lowercase: bool = False,
+        truncation_side: Direction = "right",
     ) -> TextTokenizer:
         """Read a `tokenizer.json`; with `lowercase` texts are made lower case first, as Python does it.
 
-        Raises ArtifactError when the file is none.
+        `truncation_side` is where texts are cut, unless a call says otherwise. Raises ArtifactError when
+        the file is none.
         """
         # Texts are encoded one at a time; a pool would be a thread for every core of the host, and 4 microseconds.
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -63,7 +72,7 @@ class TextTokenizer:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
             raise ArtifactError(f"{path}: not a tokenizer: {error}. Build the model again.") from error
-        return cls(tokenizer, max_tokens, cache_bytes, lowercase=lowercase)
+        return cls(tokenizer, max_tokens, cache_bytes, lowercase=lowercase, truncation_side=truncation_side)
 
     def encode(
         self,
@@ -71,7 +80,7 @@ class TextTokenizer:
         pair: str | None = None,
         *,
         truncate: bool = True,
-        truncation_direction: Direction = "right",
+        truncation_direction: Direction | None = None,
         strategy: Strategy = "longest_first",
         max_tokens: int | None = None,
         add_special_tokens: bool = True,
@@ -105,7 +114,7 @@ class TextTokenizer:
         pair: str | None = None,
         *,
         truncate: bool = True,
-        truncation_direction: Direction = "right",
+        truncation_direction: Direction | None = None,
         strategy: Strategy = "longest_first",
     ) -> AlignedEncoding:
         """`encode`, with each token's place in its text."""
@@ -184,7 +193,7 @@ class TextTokenizer:
         pair: str | None = None,
         *,
         truncate: bool = True,
-        truncation_direction: Direction = "right",
+        truncation_direction: Direction | None = None,
         strategy: Strategy = "longest_first",
         max_tokens: int | None = None,
         add_special_tokens: bool = True,
@@ -242,7 +251,7 @@ class TextTokenizer:
         return encoded
 
     def _kept_positions(
-        self, sequence_ids: Ids, count: int, excess: int, direction: Direction, strategy: Strategy
+        self, sequence_ids: Ids, count: int, excess: int, direction: Direction | None, strategy: Strategy
     ) -> Ids:
         """Positions left when `excess` tokens are cut from `count` sequences; special tokens belong to neither."""
         sequences = [np.flatnonzero(sequence_ids == i) for i in range(count)]
@@ -257,7 +266,8 @@ class TextTokenizer:
             least = lengths[cut] = lengths[cut] - excess
         if least < 0 or (strategy != "longest_first" and least == 0):
             self._refuse(len(sequence_ids), f" truncating {strategy.replace('_', ' ')} cannot make it fit;")
-        kept = [s[:n] if direction == "right" else s[len(s) - n :] for s, n in zip(sequences, lengths, strict=True)]
+        right = (direction or self._truncation_side) == "right"
+        kept = [s[:n] if right else s[len(s) - n :] for s, n in zip(sequences, lengths, strict=True)]
         return np.sort(np.concatenate([np.flatnonzero(sequence_ids == -1), *kept]))
 
     def _refuse(self, tokens: int, reason: str = "") -> None:

@@ -15,7 +15,8 @@ TOKEN_LISTS: Schema = {"type": "array", "items": TOKENS, "minItems": 1}
 TEXTS_OR_TOKENS: Schema = {"oneOf": [*TEXTS["oneOf"], TOKENS, TOKEN_LISTS]}
 TRUNCATION: Schema = {
     "truncate": {"type": "boolean", "default": True},
-    "truncation_direction": {"type": "string", "enum": ["left", "right", "Left", "Right"], "default": "right"},
+    # Without a default here: it is the model's.
+    "truncation_direction": {"type": "string", "enum": ["left", "right", "Left", "Right"]},
 }
 USE_CACHE: Schema = {
     "name": "x-use-cache",

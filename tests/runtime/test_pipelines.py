@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,22 @@ def test_classification_of_long_pairs(classifier: Predictor, reference: Any, dir
     reference.tokenizer.truncation_side = "right"
     [got] = classifier.predict(pair, {"truncation_direction": direction}).value
     compare_rankings(got, expected)
+
+
+def test_the_side_that_the_checkpoint_cuts_is_the_one_cut(load: Load, tmp_path: Path) -> None:
+    checkpoint = shutil.copytree(SECTIONS, tmp_path / "left")
+    config = json.loads((checkpoint / "tokenizer_config.json").read_text(encoding="utf-8"))
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps({**config, "truncation_side": "left"}), "utf-8")
+    long = f"{TEXTS[3]} {TEXTS[0]}"
+    classifier = load(checkpoint, "text-classification")
+    reference = pipeline("text-classification", model=str(checkpoint), dtype=torch.float32, device="cpu")
+    for item in (long, {"text": TEXTS[0], "text_pair": long}):
+        [got] = classifier.predict([item]).value
+        compare_rankings(got, reference(item, truncation=True, top_k=5))
+    # What a request says comes first.
+    reference.tokenizer.truncation_side = "right"
+    [got] = classifier.predict(long, {"truncation_direction": "right"}).value
+    compare_rankings(got, reference(long, truncation=True, top_k=5))
 
 
 def test_features_of_a_bare_encoder(load: Load) -> None:

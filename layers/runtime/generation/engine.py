@@ -151,7 +151,8 @@ class GenerationEngine:
             opening = beside.submit(opened, directory / chosen.file)
             encoder = chosen.encoder_file and beside.submit(opened, directory / chosen.encoder_file)
             limit = limits.input_limit(generation.source_max_tokens or manifest.limits.max_tokens)
-            tokenizer = TextTokenizer.load(directory / TOKENIZER, limit, encoding_cache_bytes)
+            side = manifest.tokenizer.truncation_side
+            tokenizer = TextTokenizer.load(directory / TOKENIZER, limit, encoding_cache_bytes, truncation_side=side)
             detokenizer = (
                 tokenizer.detokenizer()
                 if target == TOKENIZER

@@ -62,7 +62,7 @@ class Parameters(StrictParameters):
     """What every task over one text takes."""
 
     truncate: bool | None = None
-    truncation_direction: Direction = "right"
+    truncation_direction: Direction | None = None
     truncation: bool | Literal["longest_first", "only_first", "only_second", "do_not_truncate"] | None = None
 
     @field_validator("truncation_direction", mode="before")
