@@ -11,6 +11,7 @@ from layers.runtime.settings import Settings
 from layers.serving.accept import wants_html
 from layers.serving.answering import Answering
 from layers.serving.answers import json_answer
+from layers.serving.head_requests import HeadRequests
 from layers.serving.hub_routes import hub_routes
 from layers.serving.metrics import Metrics, RequestCounts
 from layers.serving.models import Models
@@ -31,6 +32,7 @@ def create_app(predictors: Mapping[str, Predictor], settings: Settings) -> FastA
     app = FastAPI(title="Hundredfold", redirect_slashes=False)
     install_failures(app)
     app.add_middleware(RequestCounts, metrics)
+    app.add_middleware(HeadRequests)
 
     @app.get("/", response_class=Response)
     async def description(request: Request) -> Response:

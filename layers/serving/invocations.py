@@ -158,7 +158,8 @@ def _moved(scope: Scope, route: str, attributes: Attributes) -> Scope:
     if attributes.use_cache:
         headers = [pair for pair in headers if pair[0] != b"x-use-cache"]
         headers.append((b"x-use-cache", attributes.use_cache.encode("latin-1")))
-    method = attributes.method or "POST"
+    # The answer goes back to a POST, which may not lack its body.
+    method = "GET" if attributes.method == "HEAD" else attributes.method or "POST"
     return {**scope, "method": method, "path": route, "raw_path": route.encode(), "headers": headers}
 
 

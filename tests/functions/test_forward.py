@@ -109,6 +109,15 @@ def test_other_methods_go_along_and_a_body_is_never_empty() -> None:
     assert (call["Accept"], call["Body"]) == ("text/html", b"{}")
 
 
+def test_a_probe_for_the_head_alone_is_asked_as_get() -> None:
+    now, later = Runtime(), Runtime()
+    assert answer(now, http_event("HEAD", "/health"))["statusCode"] == 200
+    assert now.calls[0]["CustomAttributes"] == "method=GET;route=/health;tell=headers"
+    function = UrlFunction(asynchronous(later), replace(SETTINGS, exchange_bucket="exchange"))
+    assert function.answer(http_event("HEAD", "/health"))["statusCode"] == 200
+    assert later.calls == []
+
+
 @pytest.mark.parametrize(("said", "sent"), [("", "tell=headers"), ("a,task=rerank", "a,task=rerank;tell=headers")])
 def test_sagemakers_own_route_is_the_endpoints_to_read(said: str, sent: str) -> None:
     runtime = Runtime(told="x-compute-tokens=14")

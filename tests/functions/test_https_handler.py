@@ -131,6 +131,12 @@ def test_health_is_answered(handler: Handler) -> None:
     assert handler(event, None)["statusCode"] == 200
 
 
+@pytest.mark.parametrize("name", HTTP_EVENTS)
+def test_a_probe_may_ask_for_the_head_alone(handler: Handler, name: str) -> None:
+    answer = handler(at(name, "HEAD", "/health") | {"body": None, "isBase64Encoded": False}, None)
+    assert (answer["statusCode"], answer["body"]) == (200, "")
+
+
 def test_a_browser_gets_the_page(handler: Handler) -> None:
     event = read_event("api_gateway_v1") | {"path": "/", "httpMethod": "GET", "body": None}
     page = handler(event | {"headers": {"Accept": "text/html,*/*;q=0.8"}, "multiValueHeaders": {}}, None)

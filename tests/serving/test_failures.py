@@ -129,6 +129,21 @@ def test_a_wrong_method_is_405(serve: Serve, method: str, path: str) -> None:
     assert answer.headers["allow"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/ping", "/info", "/models/toy", "/metrics", "/v1/models", "/nothing"]
+)
+def test_head_is_get_without_a_body(serve: Serve, path: str) -> None:
+    client = serve("toy")
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert head.headers["content-length"] == got.headers["content-length"] or path == "/metrics"
+
+
+def test_head_of_a_route_that_takes_post_is_405(serve: Serve) -> None:
+    assert serve("toy").head("/embed").status_code == 405
+
+
 def test_limits_come_from_the_settings(serve: Serve) -> None:
     client = serve("toy", max_batch_size=2, max_body_bytes=100)
     assert client.post("/", json={"inputs": ["a", "b"]}).status_code == 200

@@ -89,5 +89,7 @@ def test_method_and_cache_go_along_and_headers_come_back() -> None:
     answer = client.post("/invocations", content=b"{}", headers={ATTRIBUTES: sent, "x-use-cache": "true"})
     assert answer.text == "GET /info false 2"
     assert answer.headers[ATTRIBUTES] == f"{sent};x-first=a%3Bb%2C%20c=d%25;x-last=1"
+    answer = client.post("/invocations", content=b"{}", headers={ATTRIBUTES: "method=HEAD;route=/info"})
+    assert answer.text == "GET /info None 2"
     answer = client.post("/invocations", content=b"{}", headers={ATTRIBUTES: "route=/info"})
     assert (answer.text, answer.headers[ATTRIBUTES]) == ("POST /info None 2", "route=/info")
