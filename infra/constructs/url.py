@@ -13,6 +13,14 @@ from infra.stages import Stage
 from layers.catalogue import DeploySpec
 
 PREFLIGHT_HOURS = 1
+# What pages send along: callers of IAM by SigV4, and OpenAI's client in JavaScript, which tells of itself.
+BROWSER_HEADERS = [
+    *("authorization", "content-type", "user-agent", "x-use-cache"),
+    *("x-amz-content-sha256", "x-amz-date", "x-amz-security-token"),
+    *("x-stainless-arch", "x-stainless-helper-method", "x-stainless-lang", "x-stainless-os"),
+    *("x-stainless-package-version", "x-stainless-retry-count", "x-stainless-runtime", "x-stainless-runtime-version"),
+    "x-stainless-timeout",
+]
 
 
 class HttpsUrl(Construct):
@@ -58,6 +66,6 @@ def _cors(origins: Sequence[str]) -> lambda_.FunctionUrlCorsOptions | None:
     return lambda_.FunctionUrlCorsOptions(
         allowed_origins=list(origins),
         allowed_methods=[lambda_.HttpMethod.GET, lambda_.HttpMethod.POST],
-        allowed_headers=["authorization", "content-type", "x-amz-date", "x-amz-security-token", "x-use-cache"],
+        allowed_headers=BROWSER_HEADERS,
         max_age=Duration.hours(PREFLIGHT_HOURS),
     )
