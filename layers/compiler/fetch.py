@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from glob import escape
 from pathlib import Path
 
 from layers.catalogue import ModelSpec
+from layers.compiler.checkpoint import SINGLE
 from layers.errors import CheckpointError
 
-# No pickles, no other frameworks' weights, no ONNX files made by others.
-WANTED = ("*.json", "*.txt", "*.model", "*.safetensors", "*.jinja", "*/*.json", "*/*.safetensors")
-UNWANTED = ("onnx/*", "openvino/*", "flax_model*", "original/*")
+# No pickles, no other frameworks' weights, and nothing in folders (checkpoints of the training, ONNX files made by
+# others): the Hub's patterns are fnmatch's, whose * crosses folders. Mistral publishes its weights twice.
+WANTED = ("*.json", "*.txt", "*.model", "*.spm", "*.safetensors", "*.jinja")
+UNWANTED = ("*/*", "consolidated*")
 
 
 def locate(spec: ModelSpec, catalogue_directory: Path) -> Path:
@@ -24,17 +28,23 @@ def locate(spec: ModelSpec, catalogue_directory: Path) -> Path:
                 f"[{spec.name}] source: {directory} is not a directory; paths are relative to the catalogue file."
             )
         return directory
-    from huggingface_hub import snapshot_download  # only remote models pay for the import
-
-    repository = spec.source.removeprefix("hf://")
     try:
-        return Path(
-            snapshot_download(
-                repository, revision=spec.revision, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED)
-            )
-        )
+        return _download(spec.source.removeprefix("hf://"), spec.revision)
     except Exception as error:  # the client raises its own, requests' and httpx's families
         raise CheckpointError(
             f"[{spec.name}] {spec.source}@{spec.revision}: {type(error).__name__}: {error}. "
             "Check the name, the commit, HF_TOKEN for gated models, and the network."
         ) from error
+
+
+def _download(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download  # only remote models pay for the import
+
+    top = snapshot_download(repository, revision=revision, allow_patterns=list(WANTED), ignore_patterns=list(UNWANTED))
+    modules = Path(top) / "modules.json"
+    if modules.is_file():
+        # sentence-transformers' folders are wanted, and named there.
+        folders = [escape(module["path"]) for module in json.loads(modules.read_text(encoding="utf-8"))]
+        inside = [f"{folder}/{name}" for folder in folders if folder for name in ("config.json", SINGLE)]
+        snapshot_download(repository, revision=revision, allow_patterns=inside)
+    return Path(top)

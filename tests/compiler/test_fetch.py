@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,17 @@ from tests.compiler.hub import hub
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "debian/sections"
+DECOYS = (
+    "pytorch_model.bin",
+    "tf_model.h5",
+    "flax_model.msgpack",
+    "consolidated.safetensors",
+    "onnx/model.onnx",
+    "onnx/config.json",
+    "checkpoint-500/config.json",
+    "checkpoint-500/model.safetensors",
+    "runs/long/results.txt",
+)
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -35,9 +47,15 @@ def build(tmp_path: Path, endpoint: str, revision: str) -> subprocess.CompletedP
 def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     shutil.copytree(ROOT / "examples/models/debian-sections", folder)
-    for decoy in ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack", "onnx/model.onnx", "onnx/config.json"):
-        (folder / decoy).parent.mkdir(exist_ok=True)
+    for decoy in DECOYS:
+        (folder / decoy).parent.mkdir(exist_ok=True, parents=True)
         (folder / decoy).write_bytes(b"not to be downloaded")
+    module = {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}
+    (folder / "modules.json").write_text(json.dumps([{**module, "path": ""}, module]), encoding="utf-8")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling/config.json").write_text("{}", encoding="utf-8")
+    # Marian's tokenizer has no other name.
+    (folder / "source.spm").write_bytes(b"")
     return folder
 
 
@@ -48,7 +66,8 @@ def test_a_pinned_commit_is_built_from_the_files_needed(repository: Path, tmp_pa
     manifest = Manifest.read(tmp_path / "built/sections")
     assert (manifest.source.location, manifest.source.revision) == (f"hf://{REPOSITORY}", REVISION)
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(asked)
-    assert not {name for name in asked if name.startswith(("pytorch", "tf_", "flax", "onnx/"))}
+    assert {"modules.json", "1_Pooling/config.json", "source.spm"} <= set(asked)
+    assert not set(DECOYS) & set(asked)
 
 
 def test_a_commit_that_is_not_there_is_named(repository: Path, tmp_path: Path) -> None:
