@@ -141,8 +141,14 @@ def summon(
                 "Name it in tokenizer_config.json."
             )
         hidden = [_hide(encoding, mask_token_id) for encoding in encodings[:MASKED_LM_EXAMPLES]]
-        encodings, targets = tuple(encoding for encoding, _ in hidden), [wanted for _, wanted in hidden]
-        examples = examples[: len(encodings)]
+        # A share of no tokens would be no number.
+        said = [index for index, (_, wanted) in enumerate(hidden) if (wanted >= 0).any()]
+        if not said:
+            raise CatalogueError(
+                f"[{spec.name}.gate] data: no text of the first {len(hidden)} has a token to hide; expected words."
+            )
+        encodings, targets = tuple(hidden[index][0] for index in said), [hidden[index][1] for index in said]
+        examples = [examples[index] for index in said]
     names = _judged_outputs(engine.output_names)
     reference = _outputs(engine, encodings, names, targets)
     return Jury(
@@ -210,9 +216,15 @@ def _judged_outputs(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _hide(encoding: Encoding, mask_token_id: int) -> tuple[Encoding, NDArray[np.int64]]:
-    """The encoding with every MASK_EVERY-th token masked, and the targets (-1 where nothing is hidden)."""
+    """The encoding with every MASK_EVERY-th token masked, and the targets (-1 where nothing is hidden).
+
+    Of a text too short for that, the one in its middle.
+    """
+    places = np.arange(1, len(encoding) - 1)
+    places = places[encoding.input_ids[places] != mask_token_id]
+    every = places[places % MASK_EVERY == MASK_EVERY // 2]
     hidden = np.zeros(len(encoding), bool)
-    hidden[1:-1] = np.arange(1, len(encoding) - 1) % MASK_EVERY == MASK_EVERY // 2
+    hidden[every if len(every) else places[len(places) // 2 :][:1]] = True
     masked = np.where(hidden, mask_token_id, encoding.input_ids)
     targets = np.where(hidden, encoding.input_ids, -1)
     return Encoding(masked, encoding.token_type_ids, encoding.truncated_tokens), targets

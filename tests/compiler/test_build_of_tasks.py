@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from layers.artifact import Manifest
@@ -83,6 +84,23 @@ def labelled(checkpoint: Path, task: str, rows: list[dict[str, Any]], gate: dict
     table = {"name": "tiny", "source": str(checkpoint), "task": task, "precision": "fp32"}
     spec = ModelSpec.model_validate({**table, "gate": {"data": str(data), **(gate or {})}})
     return build(spec, checkpoint, checkpoint.parent / "build", "x86_64", lambda _line: None).manifest
+
+
+@pytest.mark.parametrize("metric", ["agreement", "top1", "logit_error"])
+def test_short_texts_are_judged_too(tmp_path: Path, metric: str) -> None:
+    """A token is hidden wherever there is one; a text of none at all says nothing."""
+    checkpoint = write_tokenized("wordpiece", "masked-lm", tmp_path / "checkpoint")
+    rows = [{"text": text} for text in ("a", "", "[MASK]", "an", "a library", "the library", "of", "tools", "to")]
+    verdict = labelled(checkpoint, "fill-mask", rows, {"metric": metric}).variant("fp32").verdict
+    # Of the nine, the first, fourth and seventh calibrate.
+    assert (verdict.n, verdict.drop, verdict.passed) == (4, 0, True)
+    assert np.isfinite([verdict.value, *verdict.interval]).all()
+
+
+def test_texts_without_a_token_to_hide_are_refused(tmp_path: Path) -> None:
+    checkpoint = write_tokenized("wordpiece", "masked-lm", tmp_path / "checkpoint")
+    with pytest.raises(CatalogueError, match=r"\[tiny.gate\] data: no text .* has a token to hide"):
+        labelled(checkpoint, "fill-mask", [{"text": ""}] * 9)
 
 
 TAGGED = {
