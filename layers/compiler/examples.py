@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ SAMPLES = Path(__file__).parent / "samples"
 CALIBRATION_TEXTS = 96
 # Of the shipped sample, as many as keep BERT-base's whole build below three minutes on two cores: 64 + 128.
 SAMPLE_TEXTS = 192
+# Of transformers' default template, as requests have them.
+HYPOTHESES = ("This example is software.", "This example is politics.", "This example is science.")
 TARGET_KEYS = ("target", "summary", "translation")
 FORM = '"text" (and "label" where known)'
 FORMS = {
@@ -55,13 +57,8 @@ def load_examples(spec: ModelSpec, catalogue_directory: Path) -> Examples:
     Raises CatalogueError when the file is missing or a line is not an example; the line is named.
     """
     if spec.gate.data is not None:
-        path = catalogue_directory / spec.gate.data
-        origin = spec.gate.data
-    else:
-        path = SAMPLES / ("questions.jsonl" if spec.task == "question-answering" else "texts.jsonl")
-        origin = f"the sample that ships for {spec.task}"
-    examples = _read(spec, path)
-    return split(examples if spec.gate.data is not None else examples[:SAMPLE_TEXTS], origin)
+        return split(_read(spec, spec.task, catalogue_directory / spec.gate.data), spec.gate.data)
+    return split(_sample(spec), f"the sample that ships for {spec.task}")
 
 
 def split(examples: list[Example], origin: str) -> Examples:
@@ -72,7 +69,22 @@ def split(examples: list[Example], origin: str) -> Examples:
     return Examples(calibration, judged, origin)
 
 
-def _read(spec: ModelSpec, path: Path) -> list[Example]:
+def _sample(spec: ModelSpec) -> list[Example]:
+    """What ships for the task: pairs, where requests are read as pairs."""
+    if spec.task in ("question-answering", "rerank"):
+        questions = _read(spec, "question-answering", SAMPLES / "questions.jsonl")[:SAMPLE_TEXTS]
+        # A reranker reads passages that answer, and others: here, every second question has that of another.
+        others = [*questions[1:], questions[0]] if spec.task == "rerank" else questions
+        pairs = enumerate(zip(questions, others, strict=True))
+        return [replace(own, text_pair=(other if at % 2 else own).text_pair) for at, (own, other) in pairs]
+    texts = _read(spec, spec.task, SAMPLES / "texts.jsonl")[:SAMPLE_TEXTS]
+    if spec.task != "zero-shot-classification":
+        return texts
+    # Three in a row have one hypothesis, since of three one calibrates.
+    return [replace(text, text_pair=HYPOTHESES[at // 3 % len(HYPOTHESES)]) for at, text in enumerate(texts)]
+
+
+def _read(spec: ModelSpec, task: str, path: Path) -> list[Example]:
     if not path.is_file():
         raise CatalogueError(
             f"[{spec.name}.gate] data: {path} does not exist; paths are relative to the catalogue file."
@@ -83,7 +95,7 @@ def _read(spec: ModelSpec, path: Path) -> list[Example]:
         if not line.strip():
             continue
         try:
-            examples.append(_example(spec.task, json.loads(line)))
+            examples.append(_example(task, json.loads(line)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CatalogueError(
                 f"[{spec.name}.gate] data: {path.name} line {number} is not a {spec.task} example; "

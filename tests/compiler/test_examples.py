@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from layers.catalogue import ModelSpec
-from layers.compiler.examples import load_examples
+from layers.compiler.examples import Example, load_examples
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -22,3 +22,25 @@ def test_only_line_ends_part_examples(end: str, tmp_path: Path) -> None:
     )
     examples = load_examples(spec, tmp_path)
     assert sorted(example.text for example in (*examples.calibration, *examples.judged)) == texts
+
+
+@pytest.mark.parametrize("task", ["rerank", "zero-shot-classification"])
+def test_a_task_that_reads_pairs_is_judged_on_pairs_of_the_sample(task: str, tmp_path: Path) -> None:
+    spec = ModelSpec.model_validate({"name": "tiny", "source": "tiny", "task": task})
+    examples = load_examples(spec, tmp_path)
+    for part in (examples.calibration, examples.judged):
+        assert len(part) >= 50
+        assert all(example.text and example.text_pair for example in part)
+        assert len({example.text for example in part}) > len(part) * 0.9
+    if task == "rerank":
+        own = [_asked_of(example) for example in examples.judged]
+        assert 0.4 < sum(own) / len(own) < 0.6
+    else:
+        for part in (examples.calibration, examples.judged):
+            assert len({example.text_pair for example in part}) == 3
+
+
+def _asked_of(example: Example) -> bool:
+    """Whether the passage is of what the question names."""
+    assert example.text_pair is not None
+    return example.text_pair.partition(":")[0] in example.text
