@@ -109,7 +109,8 @@ def read_modules(directory: Path, hidden_size: int) -> SentenceModules:
         normalize=normalize,
         stated=True,
         dimension=dimension,
-        prompts={name: text for name, text in (settings.get("prompts") or {}).items() if text},
+        # An empty one is a name that may be asked for, and may be the default: sentence-transformers writes such.
+        prompts={name: text or "" for name, text in (settings.get("prompts") or {}).items()},
         default_prompt_name=settings.get("default_prompt_name"),
         lowercase=bool(encoder.get("do_lower_case")),
     )

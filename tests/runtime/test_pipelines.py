@@ -114,6 +114,17 @@ def test_features_of_a_bare_encoder(load: Load) -> None:
         np.testing.assert_allclose(predictor.predict(text).value, expected, rtol=1e-3, atol=1e-4)
 
 
+def test_an_empty_prompt_is_a_prompt(load: Load, minilm: Path, tmp_path: Path) -> None:
+    """As sentence-transformers: its text, of no characters, is put before the input."""
+    checkpoint = shutil.copytree(minilm, tmp_path / "prompted")
+    prompts = {"prompts": {"query": "search: ", "document": ""}, "default_prompt_name": "document"}
+    (checkpoint / "config_sentence_transformers.json").write_text(json.dumps(prompts), encoding="utf-8")
+    predictor = load(checkpoint, "feature-extraction")
+    plain = load(minilm, "feature-extraction")
+    for parameters, text in (({}, "x"), ({"prompt_name": "document"}, "x"), ({"prompt_name": "query"}, "search: x")):
+        assert predictor.predict("x", parameters).value == plain.predict(text).value
+
+
 def test_vectors_where_the_checkpoint_states_its_pooling(load: Load, minilm: Path) -> None:
     predictor = load(minilm, "feature-extraction")
     assert predictor.manifest.pooling is not None
