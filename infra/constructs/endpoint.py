@@ -84,7 +84,7 @@ class GpuEndpoint(Construct):
                 self, "Image", directory=str(context), platform=ecr_assets.Platform.LINUX_AMD64
             )
         role = self._role(image, log_group)
-        heeded = endpoint_alarms(alarms, self._metrics, size, member.spec.traffic.p95_ms)
+        heeded = endpoint_alarms(alarms, self._metrics, size, member.spec.traffic)
         self.endpoint = self._endpoint(self._configuration(image, role), [alarm.alarm_name for alarm in heeded])
         self.endpoint.node.add_dependency(log_group)
         scaling = EndpointScaling(self, "Scaling", metrics=self._metrics, size=size)

@@ -19,6 +19,7 @@ from tests.infra.resources import alarms, of_type, only, statements
 
 ENDPOINT, CONFIGURATION = "AWS::SageMaker::Endpoint", "AWS::SageMaker::EndpointConfig"
 POLICY = "AWS::ApplicationAutoScaling::ScalingPolicy"
+FAILURES = "more than 1% of the endpoint's answers are a 5xx"
 ONE = """
 [one]
 source = "checkpoint"
@@ -187,10 +188,22 @@ def test_a_new_version_is_blue_green_and_goes_back_on_alarms(prod: Templates, na
         found[each["AlarmName"]["Ref"]]["Properties"]["AlarmDescription"]
         for each in deployment["AutoRollbackConfiguration"]["Alarms"]
     }
-    assert heeded == {
-        "more than 1% of the endpoint's answers are a 5xx",
-        "the endpoint's p95 is above the model's p95_ms",
-    }
+    failures, latency = FAILURES, "the endpoint's p95 is above the model's p95_ms"
+    assert heeded == ({failures, latency} if name == "gpu-now" else {failures})
+
+
+def test_an_asynchronous_endpoints_latency_is_held_to_a_stated_p95_alone(tmp_path: Path) -> None:
+    """The default is for callers who wait; what is asynchronous may take minutes, and several at once."""
+    unstated = ONE.format(instance_type="ml.g6.xlarge").replace("realtime", "asynchronous")
+    stated = unstated.replace("one", "stated") + "[stated.traffic]\np95_ms = 600000\n"
+    templates = [
+        Template.from_stack(each) for each in compose(app_of(write_project(tmp_path, unstated + stated), "dev"))
+    ]
+    thresholds = [
+        [each["Threshold"] for each in alarms(template).values() if each.get("MetricName") == "ModelLatency"]
+        for template in templates
+    ]
+    assert thresholds == [[], [600_000 * 1000]]
 
 
 def test_requests_that_nobody_takes_ring(prod: Templates) -> None:
