@@ -39,6 +39,7 @@ with ThreadPoolExecutor(1) as beside:
     from mangum import Mangum
 
     from functions.https.answers import refusal, within_limit
+    from functions.https.broken_streams import BrokenStreams
     from functions.https.event_path import routed
     from functions.https.measured import measure
     from layers.serving.application import create_app
@@ -49,7 +50,7 @@ with ThreadPoolExecutor(1) as beside:
 app = create_app(predictors, settings)
 init_ms = 1000 * (perf_counter() - started)
 metrics = Metrics("https")
-application = ColdStartHeaders(app, init_ms)
+application = BrokenStreams(ColdStartHeaders(app, init_ms), metrics)
 adapter = Mangum(application, lifespan="off")
 ready = {
     "init_ms": round(init_ms, 1),

@@ -13,7 +13,7 @@ from functions.streaming.http_stream import Application, Message
 
 
 class MeasuredApplication:
-    """An application that counts as the HTTPS handler does. An answer that never began counts as an error."""
+    """An application that counts as the HTTPS handler does. An answer that never began, or broke off, is an error."""
 
     def __init__(
         self,
@@ -46,6 +46,11 @@ class MeasuredApplication:
 
         try:
             await self._application(scope, receive, send_watched)
+        except OSError:  # the caller has gone
+            raise
+        except Exception:
+            head["statusCode"] = 500
+            raise
         finally:
             measure(self._metrics, head, 1000 * (perf_counter() - began))
             self._measure_more(self._metrics)

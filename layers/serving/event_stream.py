@@ -14,6 +14,8 @@ from layers.serving.json_body import json_bytes
 
 logger = logging.getLogger("hundredfold.serving")
 
+# Stands in the scope of a request whose stream broke off, for those who count.
+BROKEN_OFF = "hundredfold.broken_off"
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -36,13 +38,13 @@ class EventStream(StreamingResponse):
         self._others = others
         self._failed = failed
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send everything, or as much as the client waits for."""
         gone = asyncio.ensure_future(_gone(receive))
         try:
             async with aclosing(self._others):
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                async for event in self._events():
+                async for event in self._events(scope):
                     if gone.done():
                         return
                     await send({"type": "http.response.body", "body": event, "more_body": True})
@@ -52,13 +54,14 @@ class EventStream(StreamingResponse):
         finally:
             gone.cancel()
 
-    async def _events(self) -> AsyncGenerator[bytes]:
+    async def _events(self, scope: Scope) -> AsyncGenerator[bytes]:
         yield self._first
         try:
             async for event in self._others:
                 yield event
         except Exception as error:
             logger.exception("a stream failed")
+            scope[BROKEN_OFF] = True
             yield self._failed(error)
 
 

@@ -52,6 +52,9 @@ def _requests(metrics: Metrics) -> Iterator[Family]:
         for (r, m, t, s), count in metrics.requests.items()
     )
     yield Family("hundredfold_requests_total", "counter", "Requests answered, by route.", tuple(counted))
+    name = "hundredfold_broken_streams_total"
+    broken = (_sample(name, {"model": m, "task": t}, count) for (m, t), count in metrics.broken_streams.items())
+    yield Family(name, "counter", "Streams that an error ended after their status.", tuple(broken))
     name = "hundredfold_requests_in_flight"
     yield Family(name, "gauge", "Requests being answered, this one included.", (_sample(name, {}, metrics.in_flight),))
 

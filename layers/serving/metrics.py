@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from layers.runtime.predictor import Predictor
 from layers.runtime.run import Prediction, StreamEvent
 from layers.runtime.tasks import UNLISTED
+from layers.serving.event_stream import BROKEN_OFF
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -59,6 +60,8 @@ class Metrics:
         self.in_flight = 0
         self.requests: Counter[tuple[str, str, str, int]] = Counter()
         """By route, model, task and status."""
+        self.broken_streams: Counter[tuple[str, str]] = Counter()
+        """By model and task; their status was sent before and says 200."""
         self.stages: dict[tuple[str, str, str], Histogram] = {}
         """Seconds by stage, model and task."""
         self.texts: dict[tuple[str, str], Histogram] = {}
@@ -110,10 +113,12 @@ class Metrics:
         with self.lock:
             self.in_flight += 1
 
-    def answered(self, route: str, asked: Asked, status: int, seconds: float) -> None:
+    def answered(self, route: str, asked: Asked, status: int, seconds: float, *, broken_off: bool) -> None:
         """A request has been answered to the last byte, or given up."""
         with self.lock:
             self.in_flight -= 1
+            if broken_off:
+                self.broken_streams[asked.model, asked.task] += 1
             self.requests[route, asked.model, asked.task, status] += 1
             self._observe("total", asked.model, asked.task, seconds)
 
@@ -150,7 +155,8 @@ class RequestCounts:
             _asked.reset(token)
             # The template of the path, which the router leaves here.
             route = getattr(scope.get("route"), "path_format", NO_ROUTE)
-            self._metrics.answered(route, asked, status, perf_counter() - started)
+            seconds = perf_counter() - started
+            self._metrics.answered(route, asked, status, seconds, broken_off=BROKEN_OFF in scope)
 
 
 # Set by the middleware for each request, filled by who knows.
