@@ -89,9 +89,15 @@ def _read(spec: ModelSpec, task: str, path: Path) -> list[Example]:
         raise CatalogueError(
             f"[{spec.name}.gate] data: {path} does not exist; paths are relative to the catalogue file."
         )
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CatalogueError(
+            f"[{spec.name}.gate] data: {path.name} is not UTF-8: {error}. Save it as UTF-8."
+        ) from error
     examples = []
     # Not splitlines(): it also parts at U+2028 and U+0085, which JSON allows inside a string.
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -9,6 +9,7 @@ import pytest
 
 from layers.catalogue import ModelSpec
 from layers.compiler.examples import Example, load_examples
+from layers.errors import CatalogueError
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -44,3 +45,12 @@ def _asked_of(example: Example) -> bool:
     """Whether the passage is of what the question names."""
     assert example.text_pair is not None
     return example.text_pair.partition(":")[0] in example.text
+
+
+def test_data_of_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_bytes('{"text": "Müller"}\n'.encode("latin-1") * 9)
+    spec = ModelSpec.model_validate(
+        {"name": "tiny", "source": "tiny", "task": "fill-mask", "gate": {"data": "data.jsonl"}}
+    )
+    with pytest.raises(CatalogueError, match=r"^\[tiny.gate\] data: data.jsonl is not UTF-8"):
+        load_examples(spec, tmp_path)
