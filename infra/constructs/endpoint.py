@@ -166,6 +166,9 @@ class GpuEndpoint(Construct):
             self,
             "Model",
             execution_role_arn=role.role_arn,
+            # The image holds all that the container needs. SageMaker pulls it, moves requests and answers, and writes
+            # logs and metrics by the role, in isolation from the container (its guide, mkt-algo-model-internet-free).
+            enable_network_isolation=True,
             primary_container=sagemaker.CfnModel.ContainerDefinitionProperty(
                 image=image.image_uri, environment={"POWERTOOLS_SERVICE_NAME": Stack.of(self).stack_name}
             ),

@@ -61,6 +61,14 @@ def test_an_endpoint_may_report_its_instances_and_write_its_own_log(dev: Templat
     assert writes["Resource"] == {"Fn::GetAtt": [log, "Arn"]}
 
 
+@pytest.mark.parametrize("name", ["gpu-now", "gpu-later"])
+def test_the_container_has_no_network_and_no_credentials(dev: Templates, name: str) -> None:
+    """Its image holds all of it; SageMaker itself moves requests, answers and logs."""
+    model = only(dev[name], "AWS::SageMaker::Model")
+    assert model["EnableNetworkIsolation"] is True
+    assert "ModelDataUrl" not in model["PrimaryContainer"]
+
+
 def test_another_instance_type_is_another_endpoint_that_the_same_functions_may_ask(tmp_path: Path) -> None:
     """SageMaker refuses to change the type of an endpoint that scales; the version before asks the one before."""
     named, allowed = [], []
