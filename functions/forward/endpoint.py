@@ -16,6 +16,8 @@ from functions.aws import CONNECTIONS, client
 
 REQUESTS = "requests/"
 JSON = "application/json"
+# The most that SageMaker gives an asynchronous invocation; left out, it gives a quarter (API: InvokeEndpointAsync).
+LONGEST_SECONDS = 3600
 # SageMaker hands on none of an answer's headers; layers/serving/invocations.py tells them where it is asked to.
 TELL = "tell=headers"
 # Of an InferenceId (API: InvokeEndpointAsync), and characters that need no thought.
@@ -170,6 +172,7 @@ class AsynchronousEndpoint:
                 Accept=question.accept,
                 CustomAttributes=question.attributes,
                 InferenceId=inference_id,
+                InvocationTimeoutSeconds=LONGEST_SECONDS,
             )
         except Exception as error:
             return refused(error)

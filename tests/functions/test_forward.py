@@ -332,3 +332,4 @@ def test_an_asynchronous_request_lies_in_s3_and_is_known_by_an_id_that_sagemaker
     assert {json.loads(body)["inputs"] for body in s3.objects.values()} == {"x"}
     assert runtime.calls[0]["InputLocation"] in {f"s3://exchange/{key}" for key in s3.objects}
     assert all(key.startswith("requests/") for key in s3.objects)
+    assert {call["InvocationTimeoutSeconds"] for call in runtime.calls} == {3600}, "SageMaker's own default is 900"
