@@ -12,23 +12,32 @@ CONNECTIONS = 32
 # Codes of a conditional write: 412 when the condition does not hold, 409 when another one is under way.
 CONFLICT = ("412", "PreconditionFailed", "409", "ConditionalRequestConflict")
 
-_clients: dict[str, Any] = {}
+_clients: dict[tuple[str, bool], Any] = {}
 
 
-def client(service: Service) -> Any:
-    """The process's client, which retries what AWS says may be retried (botocore's `standard` mode)."""
+def client(service: Service, *, patient: bool = True) -> Any:
+    """The process's client, which retries what AWS says may be retried (botocore's `standard` mode).
+
+    One that is not `patient` gives up within a second: for what nobody waits for.
+    """
     import boto3
     from botocore.config import Config
 
-    if service not in _clients:
+    if (service, patient) not in _clients:
         config = Config(
-            retries={"mode": "standard", "max_attempts": 4},
+            retries={"mode": "standard", "total_max_attempts": 5 if patient else 1},
             max_pool_connections=CONNECTIONS,
-            connect_timeout=3,
-            read_timeout=30,
+            connect_timeout=3 if patient else 0.25,
+            read_timeout=30 if patient else 0.4,
         )
-        _clients[service] = boto3.client(service, config=config)
-    return _clients[service]
+        _clients[service, patient] = boto3.client(service, config=config)
+    return _clients[service, patient]
+
+
+def queue_url(sqs: Any, arn: str) -> str:
+    """Of a queue's ARN. Raises botocore's errors."""
+    _, _, _, _, account, name = arn.split(":")
+    return str(sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"])
 
 
 def renew_connections() -> None:

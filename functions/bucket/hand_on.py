@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from functions.aws import client
+from functions.aws import client, queue_url
 
 
 def hand_on(event: dict[str, Any], url: str | None, queue_arn: str | None) -> bool:
@@ -13,7 +13,6 @@ def hand_on(event: dict[str, Any], url: str | None, queue_arn: str | None) -> bo
     if url is None and queue_arn is None:
         return False
     if url is None:
-        _, _, _, _, account, name = str(queue_arn).split(":")
-        url = client("sqs").get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+        url = queue_url(client("sqs"), str(queue_arn))
     client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(event))
     return True

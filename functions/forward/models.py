@@ -22,7 +22,7 @@ logger = logging.getLogger("hundredfold.forward")
 # environments of either trigger still fewer than it takes (HUNDREDFOLD_MAX_CONCURRENT_REQUESTS, 512).
 AT_ONCE = 16
 # Who throttles or starts is asked again after so long each time; who took too long is not. What is not answered then
-# waits for the queue's own retry, which is as long as a record is hidden.
+# is left to the queue (functions/redelivery.py).
 SOON = (429, 503)
 WAITS_SECONDS = (0.25, 1.0, 4.0)
 # Part of a route, and of the attributes that name it.

@@ -12,6 +12,7 @@ from functions.forward.claims import ItemClaims
 from functions.forward.environment import open_environment
 from functions.idempotency import NoClaims
 from functions.queue.batch import QueueFunction
+from functions.redelivery import Redelivery
 from functions.sinks import open_sink
 
 environment = open_environment("queue")
@@ -26,6 +27,7 @@ function = QueueFunction(
     _settings.most_body_bytes,
     _settings.spare_seconds,
     {_settings.model: _settings.digest},
+    redeliver=Redelivery(lambda: client("sqs", patient=False)),
 )
 
 

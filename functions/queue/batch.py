@@ -17,6 +17,7 @@ from functions.asking import Answered, Answering, Outcome
 from functions.emf import Metrics
 from functions.idempotency import Claim, Claims
 from functions.queue.records import Job, QueueRecord, id_of, read_job, read_records
+from functions.redelivery import Delays, Redeliver, busy_seconds, leave_hidden
 from functions.remaining import Pace, RemainingTime, work_units
 from functions.results import Result, ResultSink, is_final, refusal_fields
 from layers.errors import InputError
@@ -38,6 +39,7 @@ class Entry:
     claim: Claim | None = None
     same_as: Entry | None = None
     failed: bool = False
+    unstarted: bool = False
 
     @property
     def units(self) -> float:
@@ -57,6 +59,7 @@ class QueueFunction:
     spare_seconds: float
     digests: dict[str, str] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
+    redeliver: Redeliver = leave_hidden
     publishers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(PUBLISHING, "publish"))
 
     def handle(self, event: Any, context: Any) -> dict[str, Any]:
@@ -76,7 +79,8 @@ class QueueFunction:
             self._work(group, stopped_lanes, done, time_left)
             self.pace.learn(sum(entry.units for entry in group), started)
         for entry in waiting:
-            entry.failed = True
+            entry.failed = entry.unstarted = True
+        self.redeliver(_delays(entries), time_left.until_killed())
         return self._report(entries, unstarted=len(waiting))
 
     def _read(self, record: QueueRecord) -> Entry:
@@ -209,3 +213,20 @@ def _lanes(group: Iterable[Entry]) -> list[list[Entry]]:
         if entry.same_as is None:
             lanes.setdefault(entry.record.lane, []).append(entry)
     return list(lanes.values())
+
+
+def _delays(entries: Iterable[Entry]) -> Delays:
+    """What need not wait for the queue's timeout, and how long instead.
+
+    A lane waits as long as its first failure does: until that one is visible, none of its group is delivered.
+    """
+    lanes: dict[str, int | None] = {}
+    failed = [entry for entry in entries if entry.failed]
+    for entry in failed:
+        lanes.setdefault(entry.record.lane, _delay(entry.same_as or entry))
+    waits = ((entry.record.receipt, lanes[entry.record.lane]) for entry in failed)
+    return [(receipt, seconds) for receipt, seconds in waits if seconds is not None]
+
+
+def _delay(entry: Entry) -> int | None:
+    return 0 if entry.unstarted else busy_seconds(entry.outcome, entry.record.receipt)

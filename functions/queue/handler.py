@@ -11,6 +11,7 @@ from functions.aws import client
 from functions.environment import load_environment
 from functions.idempotency import NoClaims, TableClaims
 from functions.queue.batch import QueueFunction
+from functions.redelivery import Redelivery
 from functions.sinks import open_sink
 
 environment = load_environment("queue")
@@ -25,6 +26,7 @@ function = QueueFunction(
     environment.settings.max_body_bytes,
     _settings.spare_seconds,
     environment.digests,
+    redeliver=Redelivery(lambda: client("sqs", patient=False)),
 )
 
 

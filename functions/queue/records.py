@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from functions.asking import Answering, Asked
+from functions.redelivery import Receipt, receipt_of
 from functions.requests import read_request
 from layers.errors import InputError
 from layers.serving.task_body import parse_object
@@ -24,6 +25,7 @@ class QueueRecord:
     message_id: str
     lane: str
     body: str
+    receipt: Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def _read_record(record: dict[str, Any]) -> QueueRecord:
     # Fair standard queues have groups too; only FIFO ones keep an order.
     if record.get("eventSourceARN", "").endswith(".fifo"):
         lane = record.get("attributes", {}).get("MessageGroupId", "")
-    return QueueRecord(message_id, lane, record["body"])
+    return QueueRecord(message_id, lane, record["body"], receipt_of(record))
 
 
 def read_job(record: QueueRecord, models: Answering, max_body_bytes: int) -> Job:

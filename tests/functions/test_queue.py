@@ -12,6 +12,7 @@ import pytest
 from functions.emf import Metrics
 from functions.idempotency import Claims, NoClaims
 from functions.queue.batch import QueueFunction
+from functions.redelivery import Delays, Redeliver, leave_hidden
 from tests.functions.conftest import read_event
 from tests.functions.fakes import FakeContext, FakeModels, MemoryClaims, MemorySink
 
@@ -31,8 +32,11 @@ def event_of(*bodies: Any, group: Sequence[str] = ()) -> dict[str, Any]:
     return {"Records": records}
 
 
-def function_of(models: FakeModels, sink: MemorySink, claims: Claims | None = None) -> QueueFunction:
-    return QueueFunction(models, sink, claims or NoClaims(), Metrics("queue", io.StringIO()), 1000, 2.0, {"toy": "d1"})
+def function_of(
+    models: FakeModels, sink: MemorySink, claims: Claims | None = None, redeliver: Redeliver = leave_hidden
+) -> QueueFunction:
+    metrics = Metrics("queue", io.StringIO())
+    return QueueFunction(models, sink, claims or NoClaims(), metrics, 1000, 2.0, {"toy": "d1"}, redeliver=redeliver)
 
 
 @pytest.fixture
@@ -155,6 +159,48 @@ def test_records_that_do_not_fit_the_time_left_are_handed_back(sink: MemorySink)
     assert [len(group) for group in models.groups] == [8, 64, 64]
     assert failed(answer) == [f"m{number}" for number in range(136, 200)]
     assert len(sink.published) == 136
+
+
+def delays_of(models: FakeModels, sink: MemorySink, event: dict[str, Any], context: Any = None) -> dict[str, int]:
+    """What is delivered again before the queue's timeout, by message id, and after how many seconds."""
+    names = {record["receiptHandle"]: record["messageId"] for record in event["Records"]}
+    told: dict[str, int] = {}
+
+    def redeliver(delays: Delays, _: float) -> None:
+        assert {receipt.queue_arn for receipt, _ in delays} <= {event["Records"][0]["eventSourceARN"]}
+        told.update({names[receipt.handle]: seconds for receipt, seconds in delays})
+
+    function_of(models, sink, redeliver=redeliver).handle(event, context)
+    return told
+
+
+def with_receipts(event: dict[str, Any], receives: int = 1) -> dict[str, Any]:
+    for record in event["Records"]:
+        record["receiptHandle"] = f"receipt of {record['messageId']}"
+        record["attributes"] = record["attributes"] | {"ApproximateReceiveCount": str(receives)}
+    return event
+
+
+def test_what_was_never_begun_is_delivered_again_at_once(sink: MemorySink) -> None:
+    context = FakeContext(30.0)
+    models = FakeModels(before=lambda: setattr(context, "seconds", 1.0))
+    event = with_receipts(event_of({"inputs": "poison"}, *[{"inputs": "a"}] * 11), receives=4)
+    assert delays_of(models, sink, event, context) == {"m8": 0, "m9": 0, "m10": 0, "m11": 0}
+
+
+@pytest.mark.parametrize(("receives", "told"), [(1, {"m1": 30, "m3": 30}), (2, {"m1": 120, "m3": 120}), (3, {})])
+def test_what_a_busy_model_turned_away_is_delivered_again_soon(
+    models: FakeModels, sink: MemorySink, receives: int, told: dict[str, int]
+) -> None:
+    busy = {"inputs": "busy", "id": "x"}
+    event = with_receipts(event_of({"inputs": "a"}, busy, {"inputs": "poison"}, busy, "not json"), receives)
+    assert delays_of(models, sink, event) == told
+
+
+def test_a_fifo_group_waits_as_long_as_its_first_failure(models: FakeModels, sink: MemorySink) -> None:
+    bodies = [{"inputs": text} for text in ("busy", "a", "poison", "b", "busy")]
+    event = with_receipts(event_of(*bodies, group=["1", "1", "2", "1", "2"]))
+    assert delays_of(models, sink, event) == {"m0": 30, "m1": 30, "m3": 30}
 
 
 def test_nothing_is_started_when_no_time_is_left(models: FakeModels, sink: MemorySink) -> None:

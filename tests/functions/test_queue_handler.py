@@ -12,6 +12,7 @@ import pytest
 from functions.emf import Metrics
 from functions.idempotency import NoClaims, TableClaims
 from functions.queue.batch import QueueFunction
+from functions.redelivery import Receipt, Redelivery
 from functions.results import Result
 from functions.results_bucket import BucketSink
 from functions.results_folder import FolderSink
@@ -19,7 +20,7 @@ from functions.results_queue import MAX_MESSAGE_BYTES, QueueSink
 from layers.errors import ArtifactError, InputError
 from layers.runtime.predictor import Predictor
 from tests.functions.conftest import imported, read_event
-from tests.functions.event_source_mapping import failures_of
+from tests.functions.event_source_mapping import EventSourceMapping, failures_of
 from tests.functions.fakes import FakeContext, FakeModels
 from tests.functions.stand_in import StandIn
 
@@ -123,6 +124,32 @@ def test_a_wrong_setting_is_named(output: Path) -> None:
     environment = {"ARTIFACT_DIR": str(output / "toy"), "HUNDREDFOLD_RANGE_SECONDS": "soon"}
     with pytest.raises(ArtifactError, match="HUNDREDFOLD_RANGE_SECONDS: got 'soon'"), imported(QUEUE, **environment):
         pass
+
+
+def test_what_was_handed_back_for_want_of_time_is_there_again_at_once(output: Path, aws: StandIn) -> None:
+    queue = aws.queue(visibility_seconds=900)
+    bodies = [json.dumps({"inputs": "an editor", "id": str(number)}) for number in range(25)]
+    for body in bodies:
+        aws.sqs.send_message(QueueUrl=queue.url, MessageBody=body)
+    environment = {"ARTIFACT_DIR": str(output / "toy"), "HUNDREDFOLD_RESULTS_BUCKET": aws.bucket()}
+    with imported(QUEUE, **environment, HUNDREDFOLD_SPARE_SECONDS="20") as module:
+        # No time is left, so that nothing is begun.
+        invoke = lambda event: module.handler(event, FakeContext(19.0))  # noqa: E731
+        mapping = EventSourceMapping(aws.sqs, queue.url, queue.arn, invoke, batch_size=25)
+        assert mapping.poll_once()
+    assert mapping.crashes == 0
+    assert sorted(aws.messages(queue.url)) == sorted(bodies)
+
+
+def test_a_queue_that_cannot_be_told_keeps_its_records_hidden(aws: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    redelivery = Redelivery(lambda: aws.sqs)
+    receipt = Receipt("arn:aws:sqs:eu-west-1:123456789012:no-such-queue", "receipt", 1)
+    redelivery([(receipt, 0)], 30.0)
+    assert "stay hidden" in caplog.text
+    caplog.clear()
+    redelivery([(receipt, 0)], 1.0)
+    redelivery([(Receipt("", "", 1), 0)], 30.0)
+    assert caplog.text == ""
 
 
 @pytest.fixture
