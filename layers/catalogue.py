@@ -115,7 +115,8 @@ class DeploySpec(Table):
         if self.provisioned == 0 and (self.provisioned_max is not None or self.schedule):
             raise ValueError("provisioned_max and schedule move provisioned, which is 0: set it to 1 or more")
         warm = [self.provisioned, self.provisioned_max or 0, *(entry.maximum for entry in self.schedule)]
-        if max(warm) > self.concurrency:
+        # 0 switches the model off, and what was kept warm with it.
+        if 0 < self.concurrency < max(warm):
             raise ValueError(
                 f"{max(warm)} environments kept warm are more than concurrency = {self.concurrency}; raise concurrency"
             )

@@ -136,6 +136,14 @@ def test_the_queue_of_a_model_that_is_switched_off_is_not_read(tmp_path: Path) -
     assert only(Template.from_stack(stack), "AWS::Lambda::EventSourceMapping")["Enabled"] is False
 
 
+def test_a_model_that_is_kept_warm_is_switched_off_by_the_one_key(tmp_path: Path) -> None:
+    kept_warm = SWITCHED_OFF + "provisioned = 2\nprovisioned_max = 4\n"
+    [stack] = compose(app_of(write_project(tmp_path, kept_warm), "dev"))
+    template = Template.from_stack(stack)
+    assert {each["ReservedConcurrentExecutions"] for each in model_functions(template).values()} == {0}
+    template.resource_count_is("AWS::ApplicationAutoScaling::ScalableTarget", 0)
+
+
 def test_a_queue_is_read_again_when_its_model_is_switched_on(dev: Templates) -> None:
     """An update that does not say so would leave a mapping switched off."""
     mappings = of_type(dev["everything"], "AWS::Lambda::EventSourceMapping").values()
