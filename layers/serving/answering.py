@@ -110,7 +110,7 @@ class Answering:
         cache = self._responses.of(predictor)
         key = None
         if question.use_cache and cache.enabled:
-            key = response_key(predictor, task, question.inputs, question.parameters, most)
+            key = response_key(predictor, task, question.inputs, question.parameters, self._settings)
         prediction = cache.find(key) if key else None
         if prediction is None:
             prediction = predictor.predict(question.inputs, question.parameters, task=task, max_inputs=most)

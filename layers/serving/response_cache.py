@@ -95,18 +95,20 @@ class ResponseCaches:
 
 
 def response_key(
-    predictor: Predictor, task: str | None, inputs: Any, parameters: Mapping[str, Any], max_inputs: int | None
+    predictor: Predictor, task: str | None, inputs: Any, parameters: Mapping[str, Any], settings: Settings
 ) -> str | None:
     """The sha256 of everything an answer depends on; None for what is nested too deeply to be written again.
 
-    That is the artifact, the variant, this release, the limits, the task, and inputs and parameters with their keys
-    sorted. 1, 1.0 and true are different parameters.
+    That is the artifact, the variant, this release, the limits, the memory for keys and values (how much is written
+    where the caller does not say), the task, and inputs and parameters with their keys sorted. 1, 1.0 and true are
+    different parameters.
     """
     question = {
         "artifact": predictor.manifest.digest,
         "variant": predictor.variant.name,
         "release": RELEASE,
-        "limits": {"inputs": max_inputs, **asdict(predictor.limits)},
+        "limits": {"inputs": settings.max_batch_size, **asdict(predictor.limits)},
+        "memory": [settings.kv_cache_bytes, settings.max_generations],
         "task": task or predictor.manifest.task,
         "inputs": inputs,
         "parameters": dict(parameters),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,31 +70,39 @@ def test_parameters_are_the_same_in_any_order(serve: Serve) -> None:
     assert is_hit(client.post("/models/toy", json={"inputs": "an editor", "function_to_apply": "none", "top_k": 1}))
 
 
+def settings_of(**values: int) -> Settings:
+    return Settings(artifact_dir=Path(), **values)  # type: ignore[arg-type]
+
+
 def test_a_key_tells_apart_whatever_changes_an_answer(predictors: dict[str, Predictor]) -> None:
+    settings = settings_of()
     toy, sentences = predictors["toy"], predictors["sentences"]
     asked: list[tuple[Any, ...]] = [
-        (toy, None, "a", {}, 32),
-        (sentences, None, "a", {}, 32),
-        (sentences, "embed", "a", {}, 32),
-        (toy, None, ["a"], {}, 32),
-        (toy, None, ["a", "b"], {}, 32),
-        (toy, None, ["b", "a"], {}, 32),
-        (toy, None, "a", {"top_k": 1}, 32),
-        (toy, None, "a", {"top_k": 1.0}, 32),
-        (toy, None, "a", {"top_k": True}, 32),
-        (toy, None, "a", {"top_k": "1"}, 32),
-        (toy, None, "a", {"top_k": None}, 32),
-        (toy, None, "a", {}, 16),
+        (toy, None, "a", {}, settings),
+        (sentences, None, "a", {}, settings),
+        (sentences, "embed", "a", {}, settings),
+        (toy, None, ["a"], {}, settings),
+        (toy, None, ["a", "b"], {}, settings),
+        (toy, None, ["b", "a"], {}, settings),
+        (toy, None, "a", {"top_k": 1}, settings),
+        (toy, None, "a", {"top_k": 1.0}, settings),
+        (toy, None, "a", {"top_k": True}, settings),
+        (toy, None, "a", {"top_k": "1"}, settings),
+        (toy, None, "a", {"top_k": None}, settings),
+        (toy, None, "a", {}, settings_of(max_batch_size=16)),
+        # What is written where nobody said how much depends on the memory that others leave.
+        (toy, None, "a", {}, settings_of(kv_cache_bytes=2**20)),
+        (toy, None, "a", {}, settings_of(max_generations=9)),
     ]
     assert len({response_key(*question) for question in asked}) == len(asked)
-    assert response_key(*asked[0]) == response_key(toy, "text-classification", "a", {}, 32)
+    assert response_key(*asked[0]) == response_key(toy, "text-classification", "a", {}, settings)
 
 
 def test_what_is_nested_too_deeply_has_no_key(predictors: dict[str, Predictor]) -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    assert response_key(predictors["toy"], None, deep, {}, 32) is None
+    assert response_key(predictors["toy"], None, deep, {}, settings_of()) is None
     while deep:  # taken apart here, since Python would recurse to do it
         deep = deep.pop()
 
