@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
@@ -18,6 +18,7 @@ from functions.bucket.rows import Reading
 from functions.bucket.store import ObjectChangedError, ObjectGoneError, ObjectInfo, ObjectStore, open_object
 from functions.bucket.summary import Facts, Summary, complete_content, is_outdated, refused_content
 from functions.emf import Metrics
+from functions.redelivery import Delays, Redeliver, busy_seconds, leave_hidden
 from functions.remaining import Pace, RemainingTime
 from layers.errors import HundredfoldError, InputError
 
@@ -67,6 +68,7 @@ class BucketFunction:
     hand_on: HandOn
     metrics: Metrics
     spare_seconds: float
+    redeliver: Redeliver = leave_hidden
     pace: Pace = field(default_factory=Pace)
 
     def handle(self, event: Any, context: Any) -> dict[str, Any]:
@@ -85,6 +87,7 @@ class BucketFunction:
         if direct:
             raise direct[0]
         if isinstance(event, dict) and _is_queues(event):
+            self.redeliver(_delays(failed), time_left.until_killed())
             return {"batchItemFailures": [{"itemIdentifier": delivery.message_id} for delivery, _ in failed]}
         return {"objects": statuses}
 
@@ -179,6 +182,13 @@ class BucketFunction:
         reading = [self.reading.column, dict(self.reading.parameters), self.reading.whole_text]
         inputs = json.dumps([info.version, self.model, self.facts, reading], sort_keys=True, default=str)
         return hashlib.sha256(inputs.encode()).hexdigest()[:16]
+
+
+def _delays(failed: Sequence[tuple[Delivery, Exception]]) -> Delays:
+    """What a busy model turned away need not wait for the queue's timeout."""
+    waits = ((delivery.receipt, error) for delivery, error in failed)
+    told = ((receipt, busy_seconds(error, receipt)) for receipt, error in waits if receipt is not None)
+    return [(receipt, seconds) for receipt, seconds in told if seconds is not None]
 
 
 def _is_queues(event: dict[str, Any]) -> bool:

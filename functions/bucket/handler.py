@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from functions.aws import client
 from functions.bucket.function import BucketFunction, Place
 from functions.bucket.hand_on import hand_on
 from functions.bucket.object_work import Limits
@@ -14,6 +15,7 @@ from functions.bucket.rows import Reading
 from functions.bucket.store import ObjectStore
 from functions.environment import Environment, load_environment
 from functions.event_settings import EventSettings
+from functions.redelivery import Redelivery
 from layers.errors import ArtifactError, InputError
 
 environment = load_environment("bucket")
@@ -44,12 +46,12 @@ def open_function(environment: Environment) -> BucketFunction:
         lambda event, queue_arn: hand_on(event, settings.ranges_queue_url, queue_arn),
         environment.metrics,
         settings.spare_seconds,
+        Redelivery(lambda: client("sqs", patient=False)),
     )
 
 
 def open_stores(settings: EventSettings) -> tuple[ObjectStore, ObjectStore]:
     """Where objects are read and where results are written: S3, or folders on a laptop."""
-    from functions.aws import client
     from functions.bucket.folder_store import FolderStore
     from functions.bucket.s3_store import S3Store
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from functions.bucket.envelopes import NOT_ABOUT_OBJECTS, object_records
+from functions.redelivery import Receipt, receipt_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Delivery:
     notices: tuple[Notice, ...]
     message_id: str | None = None
     queue_arn: str | None = None
+    receipt: Receipt | None = None
 
 
 def read_deliveries(event: Any) -> list[Delivery]:
@@ -41,7 +43,9 @@ def read_deliveries(event: Any) -> list[Delivery]:
     records = event.get("Records")
     if records and records[0].get("eventSource") == "aws:sqs":
         return [
-            Delivery(_read_message(record["body"]), record["messageId"], record.get("eventSourceARN"))
+            Delivery(
+                _read_message(record["body"]), record["messageId"], record.get("eventSourceARN"), receipt_of(record)
+            )
             for record in records
         ]
     return [Delivery(_read_notices(event))]

@@ -14,6 +14,7 @@ from functions.bucket.object_work import Limits
 from functions.bucket.rows import Reading
 from functions.bucket.s3_store import S3Store
 from functions.forward.environment import ForwardEnvironment, open_environment
+from functions.redelivery import Redelivery
 
 environment = open_environment("bucket")
 
@@ -34,6 +35,7 @@ def open_function(environment: ForwardEnvironment) -> BucketFunction:
         lambda event, queue_arn: hand_on(event, settings.ranges_queue_url, queue_arn),
         environment.metrics,
         settings.spare_seconds,
+        Redelivery(lambda: client("sqs", patient=False)),
     )
 
 

@@ -15,6 +15,7 @@ from functions.bucket.function import BucketFunction, Place
 from functions.bucket.object_work import Limits
 from functions.bucket.rows import Reading
 from functions.emf import Metrics
+from functions.redelivery import Delays
 from tests.functions.conftest import read_event
 from tests.functions.fakes import FakeModels
 
@@ -33,6 +34,7 @@ class Setup:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     has_queue: bool = True
     digest: str = "d1"
+    redelivered: list[tuple[str, int]] = field(default_factory=list)
 
     @property
     def function(self) -> BucketFunction:
@@ -40,11 +42,14 @@ class Setup:
             self.handed_on += [event] if self.has_queue else []
             return self.has_queue
 
+        def redeliver(delays: Delays, _: float) -> None:
+            self.redelivered += [(receipt.handle, seconds) for receipt, seconds in delays]
+
         store = FolderStore(self.directory)
         return BucketFunction(
             store, store, Place(None, "results/"), self.models, "toy", {"digest": self.digest},
             Reading("text", self.parameters, 1000, self.whole_text), self.limits, hand_on,
-            Metrics("bucket", io.StringIO()), 2.0,
+            Metrics("bucket", io.StringIO()), 2.0, redeliver,
         )  # fmt: skip
 
     def put(self, key: str, content: bytes | str) -> None:

@@ -292,6 +292,21 @@ def test_when_nothing_succeeds_the_event_is_tried_again(setup: Setup, text: str)
     assert not setup.results("a.txt").exists()
 
 
+def test_an_object_that_a_busy_model_turned_away_is_delivered_again_soon(setup: Setup) -> None:
+    setup.put("busy.txt", "busy\n")
+    setup.put("broken.txt", "poison\n")
+    [record] = read_event("sqs_s3")["Records"]
+    event = {
+        "Records": [
+            record | {"messageId": key, "receiptHandle": key, "body": json.dumps(event_of(key))}
+            for key in ("busy.txt", "broken.txt")
+        ]
+    }
+    failures = setup.function.handle(event, None)["batchItemFailures"]
+    assert failures == [{"itemIdentifier": "busy.txt"}, {"itemIdentifier": "broken.txt"}]
+    assert setup.redelivered == [("busy.txt", 30)]
+
+
 def test_a_summary_lists_so_many_failures(setup: Setup) -> None:
     setup.put("a.jsonl", '"a"\n' + "{\n" * (LISTED_FAILURES + 5))
     setup.handle("a.jsonl")
