@@ -97,6 +97,7 @@ class SlotRows:
         self._prefixes = prefixes
         self._admitted: dict[int, int] = {}
         self._held: dict[int, list[int]] = {}
+        self._has_begun = False
         self._step: Run | None = None
         self._step_shape = (0, 0, 0)
         if prefixes is not None:
@@ -104,11 +105,14 @@ class SlotRows:
         slot.tokens = NO_TOKENS
 
     def admits(self, row: int, tokens: int) -> bool:
-        """As `Rows.admits`."""
+        """As `Rows.admits`; not while somebody else has waited too long for the memory that these rows have."""
+        # The first text is what the slot was waited for.
+        if self._has_begun and self._pool.is_pressed():
+            return False
         admitted = {**self._admitted, row: tokens}
         if not self._pool.resize(self._slot, max(admitted) + 1, max(admitted.values())):
             return False
-        self._admitted = admitted
+        self._admitted, self._has_begun = admitted, True
         return True
 
     def begin(self, row: int, prompt: Ids, source: Ids | None = None) -> RunScores:

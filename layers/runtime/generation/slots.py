@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from threading import Condition
 from time import monotonic
 
@@ -95,17 +96,27 @@ class Slot:
 class SlotPool:
     """Lends slots: at most `max_slots` at a time, their memory together at most `budget_bytes`.
 
-    `wait_seconds` is how long a request waits for one.
+    `wait_seconds` is how long a request waits for one. Nobody goes before a request that has waited for
+    `patience_seconds`, half of that where nothing is said: who needs much would never have it beside many of little.
     """
 
     def __init__(
-        self, layout: CacheLayout, *, max_tokens: int, budget_bytes: int, max_slots: int, wait_seconds: float
+        self,
+        layout: CacheLayout,
+        *,
+        max_tokens: int,
+        budget_bytes: int,
+        max_slots: int,
+        wait_seconds: float,
+        patience_seconds: float | None = None,
     ) -> None:
         self._layout = layout
         self._max_tokens = max_tokens
         self._budget = budget_bytes
         self._max_slots = max_slots
         self.wait_seconds = wait_seconds
+        self._patience = wait_seconds / 2 if patience_seconds is None else patience_seconds
+        self._waiting: list[float] = []
         self._idle: list[Slot] = []
         self._running: dict[int, int] = {}
         self._changed = Condition()
@@ -141,16 +152,8 @@ class SlotPool:
         """
         self.admit(rows, tokens)
         needed = self.needed(rows, tokens)
-        deadline = monotonic() + self.wait_seconds
         with self._changed:
-            while len(self._running) >= self._max_slots or sum(self._running.values()) + needed > self._budget:
-                if not self._changed.wait(max(0.0, deadline - monotonic())):
-                    raise InputError(
-                        f"the model is busy: got no room within {self.wait_seconds:g} s beside {len(self._running)} "
-                        "running requests. Try again later.",
-                        status=429,
-                        error_type="overloaded",
-                    )
+            self._wait_for(needed)
             slot = max(self._idle, key=lambda idle: common_prefix(idle.tokens, prompt), default=None)
             if slot is None:
                 slot = Slot(self._layout)
@@ -163,6 +166,32 @@ class SlotPool:
             while self._idle and sum(self._running.values()) + self._idle_bytes() > self._budget:
                 self._idle.pop(0)
             return slot
+
+    def is_pressed(self, since: float = inf) -> bool:
+        """Whether somebody has waited so long that nobody may go before, of those who came before `since`."""
+        now = monotonic()
+        with self._changed:
+            return any(came < since and now - came >= self._patience for came in self._waiting)
+
+    def _wait_for(self, needed: int) -> None:
+        came = monotonic()
+        self._waiting.append(came)
+        try:
+            while (
+                len(self._running) >= self._max_slots
+                or sum(self._running.values()) + needed > self._budget
+                or self.is_pressed(came)
+            ):
+                if not self._changed.wait(max(0.0, came + self.wait_seconds - monotonic())):
+                    raise InputError(
+                        f"the model is busy: got no room within {self.wait_seconds:g} s beside {len(self._running)} "
+                        "running requests. Try again later.",
+                        status=429,
+                        error_type="overloaded",
+                    )
+        finally:
+            self._waiting.remove(came)
+            self._changed.notify_all()
 
     def resize(self, slot: Slot, rows: int, tokens: int) -> bool:
         """Let a lent slot become one of so many rows of so many tokens; false while others need the memory."""

@@ -321,6 +321,33 @@ def test_memory_bounds_how_many_run_together(
     assert [tokens_of(one.result(WAIT_SECONDS)[0]) for one in asked] == alone
 
 
+def test_beams_get_their_turn_beside_texts_that_keep_coming(
+    writer: ToyDecoder, engine: GenerationEngine, threads: ThreadPoolExecutor
+) -> None:
+    # Four rows of 256 tokens, which the texts take and never give up together.
+    budget = 4 * 256 * 2 * 2 * 2 * 16 * 4
+    tight = GenerationEngine.load(
+        writer.directory, threads=1, generation_rows=4, kv_cache_bytes=budget, generation_wait_seconds=4.0
+    )
+    over, full = threading.Event(), threading.Semaphore(0)
+
+    def keep_coming(first: int) -> None:
+        while not over.is_set():
+            tight.generate([Prompt(prompt(first, 6, 7))], [DecodingOptions(max_new_tokens=60)])
+            full.release()
+
+    coming = [threads.submit(keep_coming, first) for first in range(5, 13)]
+    assert all(full.acquire(timeout=WAIT_SECONDS) for _ in coming)
+    each, beams = Prompt(prompt(9, 6, 7)), DecodingOptions(max_new_tokens=20, num_beams=3)
+    try:
+        [texts] = tight.generate([each], [beams])
+    finally:
+        over.set()
+    assert tokens_of(texts) == tokens_of(engine.generate([each], [beams])[0])
+    for one in coming:
+        one.result(WAIT_SECONDS)
+
+
 def test_rows_that_depend_on_each_other_are_not_joined(tmp_path: Path) -> None:
     toy = write_toy_decoder(tmp_path / "writer", row_independent=False)
     engine = GenerationEngine.load(toy.directory, threads=1, generation_rows=3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Barrier, Thread
+from time import sleep
 
 import numpy as np
 import pytest
@@ -140,6 +142,30 @@ def test_those_who_wait_get_their_turn() -> None:
         thread.join()
     assert most[0] <= 2
     assert running == []
+
+
+def test_nobody_goes_before_a_request_that_has_waited_long() -> None:
+    lender = SlotPool(
+        LAYOUT, max_tokens=1000, budget_bytes=4 * 256 * TOKEN, max_slots=4, wait_seconds=30, patience_seconds=0
+    )
+    held, served = lender.acquire(3, 256), []
+
+    def work(rows: int) -> None:
+        slot = lender.acquire(rows, 256)
+        served.append(rows)
+        lender.release(slot)
+
+    with ThreadPoolExecutor(2) as threads:
+        large = threads.submit(work, 4)
+        while not lender.is_pressed():
+            sleep(0.001)
+        small = threads.submit(work, 1)
+        # There is room for it now, and it must not take it.
+        wait([small], timeout=0.2)
+        lender.release(held)
+        wait([large, small])
+    assert served == [4, 1]
+    assert not lender.is_pressed()
 
 
 def test_a_lent_slot_grows_as_far_as_others_leave_memory() -> None:
