@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks import encoder_models, generator_models
 from benchmarks.encoder_models import ROOT, WORK
+from benchmarks.few_texts import write_few_texts
 
 LARGE = WORK / "checkpoints" / "llama-1b"
 SCRATCH = WORK / "builds"
@@ -31,7 +32,7 @@ def run(say: Callable[..., None]) -> dict[str, Any]:
         _large_checkpoint()
     bert = {"source": str(encoder_models.CHECKPOINT), "task": "text-classification", "gate": encoder_models.GATE}
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    generator_models.write_few_texts()
+    write_few_texts()
     large = {
         "source": str(LARGE),
         "task": "text-generation",

@@ -24,7 +24,7 @@ from benchmarks.example_artifacts import ROOT, prepare
 from benchmarks.process_memory import PEAK, mib
 from layers.packaging.requirements import runtime_requirements
 
-RUNS = 7
+RUNS = 5
 # How often the peak of a process is read; it may have ended by the time that its answer is.
 LOOK_SECONDS = 0.01
 EVENT = ROOT / "examples/events/classify.json"

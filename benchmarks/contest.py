@@ -26,7 +26,7 @@ SECONDS_PER_TURN = 0.15
 # its first call of a turn, which wakes its own, is not counted.
 SETTLE_SECONDS = 0.1
 # A contender that has had this long on a case sits the remaining rounds out.
-SECONDS_PER_CASE = 6.0
+SECONDS_PER_CASE = 5.0
 # One that takes longer than this for its first call is not called again, and that call counts.
 ONE_CALL_SECONDS = 10.0
 # A fact of contenders whose first call of a case compiles: it is made before and counts for nothing.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.example_artifacts import minilm_checkpoint
+from benchmarks.few_texts import FEW_TEXTS, write_few_texts
 from layers.catalogue import ModelSpec
 from layers.compiler.build import build
 from layers.compiler.examples import SAMPLES
@@ -46,7 +47,9 @@ def prepare(say: Callable[[str], None]) -> None:
             say(f"making {path.relative_to(WORK)}")
             path.parent.mkdir(parents=True, exist_ok=True)
             make()
-    table = {"source": str(CHECKPOINT), "task": "text-classification", "gate": GATE}
+    write_few_texts()
+    gate = {**GATE, "data": str(FEW_TEXTS)}
+    table = {"source": str(CHECKPOINT), "task": "text-classification", "gate": gate}
     for artifact, precision in ((ARTIFACT, "auto"), (ARTIFACT_FP32, "fp32")):
         spec = ModelSpec.model_validate({"name": artifact.name, "precision": precision, **table})
         build(spec, ROOT, artifact.parent, "x86_64", say)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.encoder_models import ROOT, WORK
+from benchmarks.few_texts import FEW_TEXTS, write_few_texts
 from layers.catalogue import ModelSpec
 from layers.compiler.build import build
 from layers.compiler.examples import SAMPLES
@@ -16,10 +17,7 @@ CHECKPOINTS = WORK / "checkpoints"
 ARTIFACTS = WORK / "artifacts"
 CTRANSLATE2 = WORK / "peers" / "ctranslate2"
 TASKS = {"gpt2": "text-generation", "t5-small": "summarization", "marian": "translation", "llama": "text-generation"}
-# A third calibrates, the others judge.
-FEW = 24
-FEW_TEXTS = WORK / "few-texts.jsonl"
-# Random weights have nothing to judge, and judging takes most of a build.
+# Random weights have nothing to judge.
 ANY_DROP = {"data": str(FEW_TEXTS), "max_drop": 1.0}
 # A vocabulary of Marian's usual size, most of it words that never occur.
 MARIAN_WORDS = 58101
@@ -40,13 +38,6 @@ def prepare(name: str, say: Callable[[str], None], *, peers: bool = True, precis
     if peers and not (CTRANSLATE2 / name).exists():
         _ctranslate2(name)
     return built.directory
-
-
-def write_few_texts() -> None:
-    """The data of ANY_DROP: the sample's first."""
-    FEW_TEXTS.parent.mkdir(parents=True, exist_ok=True)
-    lines = (SAMPLES / "texts.jsonl").read_text(encoding="utf-8").splitlines()[:FEW]
-    FEW_TEXTS.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def write_checkpoint(name: str) -> None:
