@@ -91,7 +91,7 @@ class Checkpoint:
     def read_json(self, name: str) -> Any | None:
         """A JSON file beside the weights, or None when the checkpoint has none of that name."""
         path = self.directory / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return parse_json(path) if path.is_file() else None
 
     def account_for_every_tensor(self, expected: Iterable[str]) -> None:
         """Raise CheckpointError for a tensor that no recipe has read and no pattern (fnmatch) of `expected` names."""
@@ -118,15 +118,21 @@ class Checkpoint:
             ) from None
 
 
+def parse_json(path: Path) -> Any:
+    """What a JSON file holds. Raises CheckpointError when it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON: {error}. Download it again.") from error
+
+
 def read_config(directory: Path) -> dict[str, Any]:
     """`config.json` as a dictionary. Raises CheckpointError when it is missing or says no model_type."""
     path = directory / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"{directory}: no config.json; expected a Hugging Face checkpoint directory.") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not JSON: {error}") from error
     if not isinstance(config, dict) or not config.get("model_type"):
         raise CheckpointError(f"{path}: no model_type, so no recipe can be chosen.")
     return config
@@ -169,7 +175,10 @@ def read_index(file: Path) -> Iterable[TensorEntry]:
         size = file.stat().st_size
         if length > size - 8:
             raise CheckpointError(f"{file.name}: header of {length} bytes in a file of {size}; download it again.")
-        header = json.loads(stream.read(length))
+        try:
+            header = json.loads(stream.read(length))
+        except ValueError as error:
+            raise CheckpointError(f"{file.name}: its header is not JSON: {error}. Download it again.") from error
     for name, item in header.items():
         if name == "__metadata__":
             continue
@@ -194,7 +203,7 @@ def _weight_files(directory: Path) -> list[Path]:
         return [directory / SINGLE]
     index = directory / INDEX
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(parse_json(index)["weight_map"].values()))
         outside = [name for name in names if Path(name).name != name]
         if outside:
             raise CheckpointError(f"{index}: shard {outside[0]!r} lies outside the checkpoint; refused.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,10 +10,10 @@ import numpy as np
 import onnx_ir as ir
 
 from layers.artifact import Pooling
-from layers.compiler.checkpoint import SINGLE, TensorEntry, read_entry, read_index
+from layers.compiler.checkpoint import SINGLE, TensorEntry, parse_json, read_entry, read_index
 from layers.compiler.net import Net
 from layers.compiler.plan import MASKED
-from layers.errors import UnsupportedError
+from layers.errors import CheckpointError, UnsupportedError
 
 Mode = Literal["cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 # sentence-transformers' flags in 1_Pooling/config.json; several at once would concatenate.
@@ -67,7 +66,7 @@ class SentenceModules:
 def read_modules(directory: Path, hidden_size: int) -> SentenceModules:
     """The modules of a sentence-transformers checkpoint; mean pooling, unstated, where there is no modules.json.
 
-    Raises UnsupportedError for a module or a pooling that has no counterpart here.
+    Raises UnsupportedError for a module or a pooling that has no counterpart here, CheckpointError for broken files.
     """
     if not (directory / "modules.json").is_file():
         return SentenceModules(Pooling(mode="mean", normalize=True, stated=False, dimension=hidden_size), (), None, ())
@@ -101,7 +100,7 @@ def read_modules(directory: Path, hidden_size: int) -> SentenceModules:
                 f"modules.json, for {directory.name}: got {module['type']}, expected {', '.join(ORDER)}. "
                 "Serve the encoder from a checkpoint without it, or add its form to pooling.py."
             )
-    settings = _read_optional(directory, "config_sentence_transformers.json", files)
+    prompts, default_prompt_name = _prompts(directory, files)
     stated = next((name for name in ENCODER_SETTINGS if (directory / name).is_file()), None)
     encoder = _read(directory, stated, files) if stated else {}
     pooling = Pooling(
@@ -109,9 +108,8 @@ def read_modules(directory: Path, hidden_size: int) -> SentenceModules:
         normalize=normalize,
         stated=True,
         dimension=dimension,
-        # An empty one is a name that may be asked for, and may be the default: sentence-transformers writes such.
-        prompts={name: text or "" for name, text in (settings.get("prompts") or {}).items()},
-        default_prompt_name=settings.get("default_prompt_name"),
+        prompts=prompts,
+        default_prompt_name=default_prompt_name,
         lowercase=bool(encoder.get("do_lower_case")),
     )
     return SentenceModules(pooling, tuple(dense), encoder.get("max_seq_length"), tuple(files))
@@ -178,9 +176,23 @@ def _pooling_mode(directory: Path, config: Any) -> Mode:
     return modes[0]
 
 
+def _prompts(directory: Path, files: list[str]) -> tuple[dict[str, str], str | None]:
+    """Texts to put before an input by name, and the name of the one that stands before all that ask for none."""
+    settings = _read_optional(directory, "config_sentence_transformers.json", files)
+    # An empty one is a name that may be asked for, and may be the default: sentence-transformers writes such.
+    prompts = {name: text or "" for name, text in (settings.get("prompts") or {}).items()}
+    default = settings.get("default_prompt_name")
+    if default is not None and default not in prompts:
+        raise CheckpointError(
+            f"config_sentence_transformers.json's default_prompt_name, for {directory.name}: got {default!r}, expected "
+            f"one of {', '.join(prompts) or 'no prompts'}. Correct the file, or leave the name out."
+        )
+    return prompts, default
+
+
 def _read(directory: Path, name: str, files: list[str]) -> Any:
     files.append(name)
-    return json.loads((directory / name).read_text(encoding="utf-8"))
+    return parse_json(directory / name)
 
 
 def _read_optional(directory: Path, name: str, files: list[str]) -> Any:

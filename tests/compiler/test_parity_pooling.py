@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from layers.compiler.plan import FP32
 from layers.compiler.recipe import open_recipe
-from layers.errors import UnsupportedError
+from layers.errors import CheckpointError, UnsupportedError
 from tests.compiler.checkpoints import Case, reference
 from tests.compiler.graphs import run, session_of
 from tests.compiler.test_parity import TOLERANCE
@@ -160,4 +160,14 @@ def test_what_no_form_covers_is_refused(
     case = Case("bert", "encoder", {"num_labels": 2})
     directory = sentence_checkpoint(checkpoint(case), tmp_path / "model", pooling, *more)
     with pytest.raises(UnsupportedError, match=message):
+        open_recipe(directory, case.task)
+
+
+def test_a_default_prompt_that_is_not_there(checkpoint: Callable[[Case], Path], tmp_path: Path) -> None:
+    """sentence-transformers does not open such a checkpoint; here every request would be refused."""
+    case = Case("bert", "encoder", {"num_labels": 2})
+    directory = sentence_checkpoint(checkpoint(case), tmp_path / "model", {"pooling_mode_mean_tokens": True})
+    settings = {"prompts": {"query": "search: "}, "default_prompt_name": "passage"}
+    (directory / "config_sentence_transformers.json").write_text(json.dumps(settings), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="default_prompt_name, for model: got 'passage', expected one of query"):
         open_recipe(directory, case.task)

@@ -62,3 +62,27 @@ def test_a_configuration_that_is_not_valid(sections: Path, tmp_path: Path) -> No
     with pytest.raises(CheckpointError, match=r"^config\.json, for sections: transformers cannot read it: .*n_heads"):
         refuse(sections, "text-classification", tmp_path / "built")
     assert not (tmp_path / "built").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors.index.json"])
+def test_what_should_be_json_and_is_not(name: str, generator: Callable[[Writer], Path], tmp_path: Path) -> None:
+    checkpoint = shutil.copytree(generator(Writer("gpt2")), tmp_path / "model")
+    if "index" in name:
+        (checkpoint / "model.safetensors").unlink()
+    (checkpoint / name).write_text('{"cut": ', encoding="utf-8")
+    with pytest.raises(CheckpointError, match=rf"/{name}: not JSON: .* Download it again\.$"):
+        refuse(checkpoint, "text-generation", tmp_path / "built")
+
+
+def test_modules_that_are_not_json(sections: Path, tmp_path: Path) -> None:
+    (sections / "modules.json").write_bytes(b"\xff")
+    with pytest.raises(CheckpointError, match=r"modules\.json: not JSON"):
+        refuse(sections, "feature-extraction", tmp_path / "built")
+
+
+def test_a_header_of_weights_that_is_not_json(sections: Path, tmp_path: Path) -> None:
+    weights = sections / "model.safetensors"
+    weights.unlink()
+    weights.write_bytes((4).to_bytes(8, "little") + b"{no}")
+    with pytest.raises(CheckpointError, match=r"^model\.safetensors: its header is not JSON: .* Download it again\.$"):
+        refuse(sections, "text-classification", tmp_path / "built")
