@@ -181,7 +181,13 @@ def texts_of(count: int, tokens: int) -> list[str]:
     lines = (SAMPLES / "texts.jsonl").read_text(encoding="utf-8").splitlines()
     words = cycle(" ".join(json.loads(line)["text"] for line in lines).split())
     tokenizer = endless_tokenizer(CHECKPOINT)
-    return [cut(tokenizer, " ".join(islice(words, tokens)), tokens - 2) for _ in range(count)]
+    made: list[str] = []
+    while len(made) < count:
+        text = cut(tokenizer, " ".join(islice(words, tokens)), tokens - 2)
+        # A word that is cut can come out as more tokens than its beginning did.
+        if len(tokenizer.encode(text)) == tokens:
+            made.append(text)
+    return made
 
 
 def cut(tokenizer: Any, text: str, tokens: int) -> str:

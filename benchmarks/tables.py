@@ -7,13 +7,13 @@ from typing import Any
 
 
 def contest(measured: dict[str, Any], unit: str) -> str:
-    """A contest's standings: a row a contender, a column a case."""
+    """Standings: a row a contender, a column a case. An error stands in the first case that it kept away."""
     cases = measured["cases"]
     lines = [header(unit, cases)]
     for standing in measured["standings"]:
         cells = [cell(standing["results"].get(case)) for case in cases]
         if standing["error"]:
-            cells = [f"could not run: {standing['error']}"] + [""] * (len(cases) - 1)
+            cells[cells.index("") if "" in cells else -1] = f"could not run: {standing['error']}"
         lines.append(f"| {standing['name']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -17,6 +17,7 @@ from benchmarks.contest import COMPILES, Result, Standing, Worker, hold
 from benchmarks.encoder_models import ROOT, cut, endless_tokenizer
 from benchmarks.ledger import NAIVE, ONE_THREAD, QUANTIZED, TUNED
 from benchmarks.page import render
+from benchmarks.tables import contest
 
 ALLOCATED_MIB = 300
 
@@ -132,3 +133,9 @@ def test_a_text_is_cut_to_so_many_tokens(tokens: int) -> None:
 def _page(results: Path) -> str:
     render(results, results / "page.md")
     return (results / "page.md").read_text(encoding="utf-8")
+
+
+def test_what_a_contender_ran_before_it_failed_is_shown() -> None:
+    partly = Standing("fastembed", {"1 x 8": Result(5.0, 5.0, 5.0, 3)}, "RuntimeError: too long", {})
+    table = contest({"cases": ["1 x 8", "8 x 128", "32 x 384"], "standings": [asdict(partly)]}, "texts x tokens")
+    assert table.splitlines()[-1] == "| fastembed | 5.00 [5.00 to 5.00] | could not run: RuntimeError: too long |  |"
