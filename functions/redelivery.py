@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from functions.aws import queue_url
+from functions.aws import client, queue_url
 from functions.results import is_final
 from layers.errors import InputError
 
@@ -59,10 +59,15 @@ def busy_seconds(failure: Any, receipt: Receipt) -> int | None:
     return BUSY_SECONDS[receipt.receives - 1]
 
 
+def impatient_client() -> Any:
+    """SQS's client that gives up soon, made when it is first needed."""
+    return client("sqs", patient=False)
+
+
 class Redelivery:
     """Tells queues. `sqs` gives a client that gives up soon; whatever fails here leaves a record to its timeout."""
 
-    def __init__(self, sqs: Callable[[], Any]) -> None:
+    def __init__(self, sqs: Callable[[], Any] = impatient_client) -> None:
         self._sqs = sqs
         self._urls: dict[str, str] = {}
 

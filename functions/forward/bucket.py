@@ -35,7 +35,7 @@ def open_function(environment: ForwardEnvironment) -> BucketFunction:
         lambda event, queue_arn: hand_on(event, settings.ranges_queue_url, queue_arn),
         environment.metrics,
         settings.spare_seconds,
-        Redelivery(lambda: client("sqs", patient=False)),
+        Redelivery(),
     )
 
 

@@ -27,7 +27,7 @@ function = QueueFunction(
     _settings.most_body_bytes,
     _settings.spare_seconds,
     {_settings.model: _settings.digest},
-    redeliver=Redelivery(lambda: client("sqs", patient=False)),
+    redeliver=Redelivery(),
 )
 
 

@@ -26,7 +26,7 @@ function = QueueFunction(
     environment.settings.max_body_bytes,
     _settings.spare_seconds,
     environment.digests,
-    redeliver=Redelivery(lambda: client("sqs", patient=False)),
+    redeliver=Redelivery(),
 )
 
 
