@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from layers.catalogue import ModelSpec
 from layers.errors import ArtifactError
+from layers.whole_file import write_whole
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -266,10 +267,8 @@ class Manifest(Record):
     def write(self, directory: Path) -> None:
         """Write `manifest.json` with sorted keys, so that equal manifests are equal bytes."""
         text = json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False)
-        # Whole or not at all: half a manifest would make an artifact that is served useless.
-        beside = directory / f".{MANIFEST}"
-        beside.write_text(text + "\n", encoding="utf-8")
-        beside.replace(directory / MANIFEST)
+        # Half a manifest would make an artifact that is served useless.
+        write_whole(directory / MANIFEST, f"{text}\n".encode())
 
 
 def record_file(path: Path) -> FileRecord:

@@ -19,6 +19,7 @@ from layers.compiler.axes.registry import AXES
 from layers.compiler.checkpoint import Checkpoint
 from layers.compiler.operators import DEFAULT_OPERATORS, Operators
 from layers.errors import CatalogueError
+from layers.whole_file import write_whole
 
 SHIPPED = Path(__file__).parent / "tuning"
 SHIPPED_PATTERN = "processors*.toml"
@@ -146,9 +147,7 @@ class Decisions:
         entry = {**vars(decision), "tried": [trial.model_dump() for trial in decision.tried]}
         tables.setdefault(self.machine, {}).setdefault(self.shape, {})[form_of(variant)] = entry
         self.own.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.own.with_suffix(".toml.new")
-        beside.write_text(_written(tables), encoding="utf-8")
-        beside.replace(self.own)
+        write_whole(self.own, _written(tables).encode())
 
 
 def _written(tables: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]) -> str:
