@@ -50,7 +50,7 @@ def _stack(app: App, deployment: Deployment, stage: Stage, prices: PriceTable, b
         return ModelStack(app, deployment=deployment, stage=stage, prices=prices, building=building)
     except HundredfoldError as error:
         app.node.try_remove_child(deployment.name)
-        refused = Deployment(deployment.name, (), None, (str(error),))
+        refused = Deployment.refused(deployment.name, str(error))
         return ModelStack(app, deployment=refused, stage=stage, prices=prices, building=building)
 
 

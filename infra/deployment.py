@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from infra.admission import Member, admit
 from infra.code import Building
@@ -24,6 +25,11 @@ class Deployment:
     members: tuple[Member, ...]
     size: Size | None
     problems: tuple[str, ...]
+
+    @classmethod
+    def refused(cls, name: str, *problems: str) -> Self:
+        """One that nothing is deployed of, with what stands in its way."""
+        return cls(name, (), None, problems)
 
 
 def monthly_budget_usd(deployment: Deployment, stage: Stage) -> float:
@@ -97,14 +103,14 @@ def _deployment(
         except HundredfoldError as error:
             problems.append(str(error))
     if problems:
-        return Deployment(name, (), None, tuple(problems))
+        return Deployment.refused(name, *problems)
     try:
         sized = size(members, stage, prices)
     except HundredfoldError as error:
-        return Deployment(name, (), None, (str(error),))
+        return Deployment.refused(name, str(error))
     if sized.endpoint is not None and not building.gpu_dockerfile.is_file():
         missing = (
             f"{name}: an endpoint's image is built from {building.gpu_dockerfile}, which is not there; restore it."
         )
-        return Deployment(name, (), None, (missing,))
+        return Deployment.refused(name, missing)
     return Deployment(name, tuple(members), sized, ())
