@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks import encoder_models, generator_models, generators
-from benchmarks.encoder_models import WORK
+from benchmarks.example_artifacts import WORK
 from benchmarks.ledger_workloads import prepare, workloads
 from benchmarks.tables import header
 from layers.artifact import Manifest

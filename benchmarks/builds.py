@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks import encoder_models, generator_models
-from benchmarks.encoder_models import ROOT, WORK
+from benchmarks.example_artifacts import ROOT, WORK
 from benchmarks.few_texts import write_few_texts
 
 LARGE = WORK / "checkpoints" / "llama-1b"

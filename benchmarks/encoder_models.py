@@ -12,14 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.example_artifacts import minilm_checkpoint
+from benchmarks.example_artifacts import ROOT, WORK, minilm_checkpoint
 from benchmarks.few_texts import FEW_TEXTS, write_few_texts
 from layers.catalogue import ModelSpec
 from layers.compiler.build import build
 from layers.compiler.examples import SAMPLES
 
-ROOT = Path(__file__).resolve().parent.parent
-WORK = ROOT / "build" / "bench"
 NAME = "bert-base"
 CHECKPOINT = WORK / "checkpoints" / NAME
 ARTIFACT = WORK / "artifacts" / NAME

@@ -9,7 +9,8 @@ from layers.catalogue import ModelSpec
 from layers.compiler.build import build
 
 ROOT = Path(__file__).resolve().parent.parent
-ARTIFACTS = ROOT / "build" / "bench" / "artifacts"
+WORK = ROOT / "build" / "bench"
+ARTIFACTS = WORK / "artifacts"
 SECTIONS = ROOT / "examples/models/debian-sections"
 
 

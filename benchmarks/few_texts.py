@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.example_artifacts import ROOT
+from benchmarks.example_artifacts import WORK
 from layers.compiler.examples import SAMPLES
 
 # A third calibrates, the others judge.
 FEW = 24
-FEW_TEXTS = ROOT / "build" / "bench" / "few-texts.jsonl"
+FEW_TEXTS = WORK / "few-texts.jsonl"
 
 
 def write_few_texts() -> None:

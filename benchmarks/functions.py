@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.contest import hold_between, serve
 from benchmarks.emulator import INVOCATIONS, Emulator, emulator_flags, fetch_emulator, free_ports
-from benchmarks.example_artifacts import ROOT, SECTIONS, prepare_sections
+from benchmarks.example_artifacts import ROOT, SECTIONS, WORK, prepare_sections
 from benchmarks.tables import contest
 
 CASES = ("1", "10")
@@ -47,7 +47,7 @@ def run(say: Callable[..., None]) -> dict[str, Any]:
     )
     port, api_port = free_ports(2)
     client = [sys.executable, "-m", "awslambdaric", f"{HANDLER}.handler"]
-    command = [str(fetch_emulator(ROOT / "build" / "bench")), *emulator_flags(port, api_port), *client]
+    command = [str(fetch_emulator(WORK)), *emulator_flags(port, api_port), *client]
     settings = {"HUNDREDFOLD_THREADS": str(THREADS), "OMP_NUM_THREADS": str(THREADS), "PYTHONPATH": str(ROOT)}
     with (
         tempfile.TemporaryDirectory() as folder,

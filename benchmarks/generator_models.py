@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.encoder_models import ROOT, WORK
+from benchmarks.example_artifacts import ROOT, WORK
 from benchmarks.few_texts import FEW_TEXTS, write_few_texts
 from layers.catalogue import ModelSpec
 from layers.compiler.build import build

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.encoder_models import ROOT, WORK
+from benchmarks.example_artifacts import ROOT, WORK
 from benchmarks.generator_models import CHECKPOINTS, TASKS, write_checkpoint
 from layers.catalogue import ModelSpec
 from layers.compiler.build import build

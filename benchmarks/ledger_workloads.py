@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import example_artifacts, generator_models
-from benchmarks.encoder_models import ROOT, WORK, cut, endless_tokenizer, trace
-from benchmarks.example_artifacts import SECTIONS
+from benchmarks.encoder_models import cut, endless_tokenizer, trace
+from benchmarks.example_artifacts import ROOT, SECTIONS, WORK
 from layers.catalogue import ModelSpec
 from layers.compiler.build import build
 from layers.compiler.examples import SAMPLES

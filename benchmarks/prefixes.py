@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks import generator_models as models
 from benchmarks.contest import hold_between, serve
-from benchmarks.encoder_models import WORK
+from benchmarks.example_artifacts import WORK
 from benchmarks.tables import contest
 
 THREADS = 2

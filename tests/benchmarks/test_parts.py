@@ -14,7 +14,8 @@ from benchmarks import cost
 from benchmarks.__main__ import run_part
 from benchmarks.cold_start import first_answer, in_turns
 from benchmarks.contest import COMPILES, Result, Standing, Worker, hold
-from benchmarks.encoder_models import ROOT, cut, endless_tokenizer
+from benchmarks.encoder_models import cut, endless_tokenizer
+from benchmarks.example_artifacts import ROOT
 from benchmarks.ledger import NAIVE, ONE_THREAD, QUANTIZED, TUNED
 from benchmarks.page import render
 from benchmarks.tables import contest
