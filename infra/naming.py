@@ -22,12 +22,17 @@ def stack_name(name: str, prefix: str = "") -> str:
     return (legal if legal[0].isalpha() else f"m-{legal}")[:LONGEST]
 
 
+def single_hyphens(name: str) -> str:
+    """As it is where no two hyphens meet and none ends it; else without those, and with eight digits of its hash."""
+    single = re.sub("-+", "-", name).rstrip("-")
+    return name if single == name else f"{single}-{_digits(name)}"
+
+
 def shortened(name: str, longest: int) -> str:
     """As it is where it fits; else its beginning and eight digits of its hash, so that no two become one."""
     if len(name) <= longest:
         return name
-    digits = hashlib.sha256(name.encode()).hexdigest()[:HASH_DIGITS]
-    return f"{name[: longest - HASH_DIGITS - 1].rstrip('-')}-{digits}"
+    return f"{name[: longest - HASH_DIGITS - 1].rstrip('-')}-{_digits(name)}"
 
 
 def check_distinct(names: Iterable[str], prefix: str = "") -> None:
@@ -40,3 +45,7 @@ def check_distinct(names: Iterable[str], prefix: str = "") -> None:
                 f"models {owners[legal]!r} and {name!r} would both be the stack {legal!r}. Rename one in the catalogue."
             )
         owners[legal] = name
+
+
+def _digits(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:HASH_DIGITS]

@@ -25,15 +25,18 @@ from infra.constructs.endpoint_dashboard import show_endpoint
 from infra.constructs.endpoint_metrics import INSTANCES, EndpointMetrics
 from infra.constructs.endpoint_scaling import EndpointScaling
 from infra.constructs.logs import RETENTION
-from infra.naming import shortened
+from infra.naming import shortened, single_hyphens
 from infra.planner.prices import PriceTable
 from infra.sizing import EndpointSize
 from infra.stages import Stage
 
 VARIANT = "AllTraffic"
 LONGEST_NAME = 63
-# Of a hyphen, a type and a mode, such as -p4de-24xlarge-async. What goes before must not depend on them.
-LONGEST_ENDING = 22
+# Between a model's part of the name, which has no two hyphens in a row, and the rest: with one of them the functions of
+# `bert` could invoke the endpoint of `bert-large`, whose name would begin like the names of their own.
+MARK = "--"
+# Of the mark, a type and a mode, such as --p4de-24xlarge-async. What goes before must not depend on them.
+LONGEST_ENDING = 23
 # The host's image with the driver (580) that CUDA 13 of functions/gpu/Dockerfile needs. Where none is named SageMaker
 # takes one of driver 470 for g4dn and g5 and of 535 for g6 (its guide, inference-gpu-drivers), on which the container
 # does not start (sagemaker-python-sdk#6281).
@@ -66,8 +69,8 @@ class GpuEndpoint(Construct):
         super().__init__(scope, construct_id)
         ending = size.instance_type.removeprefix("ml.").replace(".", "-")
         ending += "-async" if size.mode == "asynchronous" else ""
-        self._family = shortened(Stack.of(self).stack_name, LONGEST_NAME - LONGEST_ENDING)
-        self.name = f"{self._family}-{ending}"
+        self._family = shortened(single_hyphens(Stack.of(self).stack_name), LONGEST_NAME - LONGEST_ENDING)
+        self.name = f"{self._family}{MARK}{ending}"
         self._member, self._size = member, size
         self._metrics = EndpointMetrics(self.name, VARIANT)
         self._exchange = Exchange(self, "Exchange", stage=stage) if size.mode == "asynchronous" else None
@@ -117,7 +120,7 @@ class GpuEndpoint(Construct):
         actions = ["sagemaker:InvokeEndpoint" + ("Async" if self._exchange else "")]
         if streams:
             actions.append("sagemaker:InvokeEndpointWithResponseStream")
-        names = f"{self._family.lower()}-*"
+        names = f"{self._family.lower()}{MARK}*"
         arn = Stack.of(self).format_arn(service="sagemaker", resource="endpoint", resource_name=names)
         function.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=[arn]))
         role = function.role

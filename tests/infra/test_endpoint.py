@@ -82,23 +82,23 @@ def test_another_instance_type_is_another_endpoint_that_the_same_functions_may_a
         assert target["ResourceId"] == f"endpoint/{named[-1]}/variant/AllTraffic"
         assert only(template, "AWS::Logs::LogGroup", LogGroupName=f"/aws/sagemaker/Endpoints/{named[-1]}")
         allowed.append([each["Resource"] for each in statements(template) if "sagemaker:" in str(each["Action"])])
-    assert named == ["one-g5-xlarge", "one-g6-xlarge"]
+    assert named == ["one--g5-xlarge", "one--g6-xlarge"]
     assert allowed[0] == allowed[1]
 
 
 def test_models_that_begin_alike_have_endpoints_of_their_own(tmp_path: Path) -> None:
-    """SageMaker's names end at 63 characters, of which a type and a mode need 22; those that fit stay as they are."""
-    alike = "debian-sections-of-package-descriptions-v"
-    names = [alike, f"{alike}1", f"{alike}2"]
+    """SageMaker's names end at 63 characters, of which a type and a mode need 23; those that fit stay as they are."""
+    alike = "debian-sections-of-package-description-v"
+    names = [alike, f"{alike}1", f"{alike}2", "bert", "bert-large", "bert--large", "bert-"]
     catalogue = "".join(
         ONE.format(instance_type="ml.g6.xlarge").replace("one", name).replace("realtime", "asynchronous")
         for name in names
     )
     templates = [Template.from_stack(stack) for stack in compose(app_of(write_project(tmp_path, catalogue), "dev"))]
     named = [str(only(each, ENDPOINT)["EndpointName"]) for each in templates]
-    assert named[0] == f"{alike}-g6-xlarge-async"
-    assert len(set(named)) == 3
-    assert all(len(each) <= 63 and re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", each) for each in named)
+    assert named[0] == f"{alike}--g6-xlarge-async"
+    assert len(set(named)) == len(names)
+    assert all(len(each) <= 63 and re.fullmatch("[a-z0-9]+(-+[a-z0-9]+)*", each) for each in named)
     for template, name in zip(templates, named, strict=True):
         [allowed] = {str(each["Resource"]) for each in statements(template) if "sagemaker:" in str(each["Action"])}
         prefix = allowed.split("endpoint/")[1].split("*")[0]
@@ -107,7 +107,7 @@ def test_models_that_begin_alike_have_endpoints_of_their_own(tmp_path: Path) -> 
 
 def test_an_asynchronous_endpoint_is_another_one_too(dev: Templates) -> None:
     names = [only(dev[name], ENDPOINT)["EndpointName"] for name in ("gpu-now", "gpu-later")]
-    assert names == ["gpu-now-g5-xlarge", "gpu-later-g5-xlarge-async"]
+    assert names == ["gpu-now--g5-xlarge", "gpu-later--g5-xlarge-async"]
 
 
 def test_an_endpoints_log_leaves_its_name_to_the_next(prod: Templates) -> None:
@@ -148,7 +148,7 @@ def test_the_zip_holds_every_forwarding_handler(project: Path) -> None:
 def test_functions_may_invoke_this_models_endpoint_alone(dev: Templates, name: str, action: str) -> None:
     invoking = [each for each in statements(dev[name]) if "sagemaker:" in str(each["Action"])]
     assert {each["Action"] for each in invoking} == {action}
-    assert all(str(each["Resource"]).endswith(f"endpoint/{name}-*']]}}") for each in invoking)
+    assert all(str(each["Resource"]).endswith(f"endpoint/{name}--*']]}}") for each in invoking)
 
 
 def test_an_asynchronous_endpoint_answers_by_s3_and_tells_two_topics(dev: Templates) -> None:
