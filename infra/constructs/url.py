@@ -21,6 +21,12 @@ BROWSER_HEADERS = [
     *("x-stainless-package-version", "x-stainless-retry-count", "x-stainless-runtime", "x-stainless-runtime-version"),
     "x-stainless-timeout",
 ]
+# What pages may read of an answer besides its body and type (docs/http.md); clients wait as `retry-after` says.
+ANSWER_HEADERS = [
+    *("retry-after", "x-amzn-requestid", "x-cache", "x-cold-start", "x-init-time", "x-truncated-tokens"),
+    *("x-compute-texts", "x-compute-time", "x-compute-tokens", "x-compute-type", "x-generated-tokens"),
+    *("x-inference-time", "x-queue-time", "x-tokenization-time", "x-total-time"),
+]
 
 
 class HttpsUrl(Construct):
@@ -67,5 +73,6 @@ def _cors(origins: Sequence[str]) -> lambda_.FunctionUrlCorsOptions | None:
         allowed_origins=list(origins),
         allowed_methods=[lambda_.HttpMethod.GET, lambda_.HttpMethod.POST],
         allowed_headers=BROWSER_HEADERS,
+        exposed_headers=ANSWER_HEADERS,
         max_age=Duration.hours(PREFLIGHT_HOURS),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,14 @@ def test_origins_that_were_named_may_use_a_browser(dev: Templates) -> None:
     allowed = set(cors["AllowHeaders"])
     assert signed | {"content-type", "user-agent", "x-stainless-helper-method"} <= allowed
     assert {f"x-stainless-{name}" for name in told} <= allowed
+
+
+def test_pages_of_those_origins_read_every_header_that_is_documented(dev: Templates) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
+    section = guide.split("## Headers of an answer")[1].split("\n## ")[0]
+    documented = set(re.findall(r"`(x-[a-z-]+|retry-after)`", section))
+    assert len(documented) > 10
+    assert set(only(dev["everything"], "AWS::Lambda::Url")["Cors"]["ExposeHeaders"]) >= documented
 
 
 def test_the_url_is_an_output(dev: Templates) -> None:
