@@ -80,12 +80,14 @@ class ModelAlarms(Construct):
             ),
         ]
         self.above(f"{name}Throttles", function.function.metric_throttles(period=MINUTE), 0, "requests are throttled")
-        self.above(
-            f"{name}Concurrency",
-            function.function.metric("ConcurrentExecutions", period=MINUTE, statistic="Maximum"),
-            NEAR_LIMIT * size.concurrency,
-            "more than 80% of the reserved concurrency is in use",
-        )
+        # A single environment is all in use whenever it answers; that it is too few is what the throttles say.
+        if size.concurrency > 1:
+            self.above(
+                f"{name}Concurrency",
+                function.function.metric("ConcurrentExecutions", period=MINUTE, statistic="Maximum"),
+                NEAR_LIMIT * size.concurrency,
+                "more than 80% of the reserved concurrency is in use",
+            )
         return heeded
 
     def watch_url(self, function: ModelFunction) -> cloudwatch.Alarm:

@@ -79,6 +79,8 @@ def test_the_least_concurrency_of_a_mapping_is_two(tmp_path: Path, concurrency: 
     assert only(template, "AWS::Lambda::EventSourceMapping")["ScalingConfig"]["MaximumConcurrency"] == most
     reserved = {each["ReservedConcurrentExecutions"] for each in model_functions(template).values()}
     assert reserved == {concurrency, 1}, "the queue's function, and the one that the golden check asks"
+    in_use = [each for each in alarms(template) if "of the reserved concurrency is in use" in each]
+    assert len(in_use) == (concurrency > 1), "one environment is all in use whenever it answers"
     said = Match.string_like_regexp("concurrency = 1: Lambda reads a queue two batches at a time .* concurrency = 2")
     assert bool(Annotations.from_stack(stack).find_warning("*", said)) is warned
 
