@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from functions.emf import Metrics
+from functions.forward.broken_streams import watched
 from functions.forward.endpoint import Answer, Question, RealtimeEndpoint, StreamingEndpoint, no_parts
 from functions.forward.url_events import UrlFunction, headers_of, worded
 from functions.streaming.http_stream import Message
@@ -35,11 +37,13 @@ class UrlRequest:
 class StreamedForward:
     """An ASGI application whose answers are the endpoint's, streams part by part.
 
-    `first_headers` go with the first answer, and are taken out then.
+    A stream that breaks off is among the `Errors` of `metrics`. `first_headers` go with the first answer, and are
+    taken out then.
     """
 
     function: UrlFunction
     endpoint: StreamingEndpoint
+    metrics: Metrics
     first_headers: dict[str, str] = field(default_factory=dict)
 
     async def __call__(
@@ -49,6 +53,7 @@ class StreamedForward:
         asked = self.function.question(scope["event"])
         if isinstance(asked, Question) and asks_for_stream(asked):
             answer, parts = self.endpoint.stream(asked)
+            parts = watched(parts, lambda: self.metrics.add("Errors", 1))
         else:
             answer = asked if isinstance(asked, Answer) else self.endpoint.ask(asked)
             parts = no_parts()
@@ -83,10 +88,11 @@ def load() -> StreamingFunction:
 
     endpoint = https.environment.endpoint
     assert isinstance(endpoint, RealtimeEndpoint), "a stack refuses streaming before an asynchronous endpoint"
-    application = StreamedForward(https.function, endpoint, https.cold_headers)
+    metrics = https.environment.metrics
+    application = StreamedForward(https.function, endpoint, metrics, https.cold_headers)
     formatter = https.environment.invocations.formatter
     return StreamingFunction(
-        MeasuredApplication(application, https.environment.metrics, lambda _: None, formatter),
+        MeasuredApplication(application, metrics, lambda _: None, formatter),
         lambda event, _: UrlRequest({"type": "http", "event": event}),
         https.handler,
         formatter,

@@ -7,8 +7,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ import pytest
 from botocore.exceptions import EventStreamError
 
 from functions.check.questions import http_event
+from functions.emf import Metrics
 from functions.forward.endpoint import Answer, Question, RealtimeEndpoint
 from functions.forward.settings import ForwardSettings
 from functions.forward.streaming import StreamedForward, asks_for_stream
 from functions.forward.url_events import UrlFunction
 from infra.backend import STREAM_WRAPPER
 from infra.code import PROJECT, zip_of
+from layers.serving.event_stream import server_sent
 from tests.functions.container import await_ping, container
 from tests.functions.runtime_api_server import RuntimeApiServer, running
 from tests.functions.sagemaker_stand_in import SageMaker, sagemaker
@@ -102,9 +105,15 @@ EVENT = asking("/", {"inputs": "x", "stream": True})
 class Parts:
     """An endpoint that gives parts one by one and writes down when each was asked for."""
 
-    def __init__(self, happened: list[Any], failure: Exception | None = None) -> None:
+    def __init__(
+        self,
+        happened: list[Any],
+        failure: Exception | None = None,
+        parts: Sequence[bytes] = (b"one", b"two"),
+    ) -> None:
         self.happened = happened
         self.failure = failure
+        self.parts = parts
 
     def ask(self, question: Question) -> Answer:
         raise AssertionError(question)
@@ -114,7 +123,7 @@ class Parts:
 
     def _parts(self) -> Generator[bytes]:
         try:
-            for part in (b"one", b"two"):
+            for part in self.parts:
                 self.happened.append(f"asked for {part.decode()}")
                 yield part
             if self.failure:
@@ -123,13 +132,13 @@ class Parts:
             self.happened.append("closed")
 
 
-def drive(endpoint: Parts, *, gone_after: int = 99) -> list[Any]:
+def drive(endpoint: Parts, *, gone_after: int = 99, metrics: Metrics | None = None) -> list[Any]:
     async def send(message: Any) -> None:
         if len([one for one in endpoint.happened if isinstance(one, bytes)]) >= gone_after:
             raise BrokenPipeError
         endpoint.happened.append(message.get("body", message.get("status")))
 
-    application = StreamedForward(UrlFunction(endpoint, SETTINGS), endpoint)
+    application = StreamedForward(UrlFunction(endpoint, SETTINGS), endpoint, metrics or Metrics("https"))
     asyncio.run(application({"event": EVENT}, None, send))  # type: ignore[arg-type]
     return endpoint.happened
 
@@ -150,6 +159,24 @@ def test_a_caller_who_leaves_ends_the_endpoints_stream() -> None:
     with pytest.raises(BrokenPipeError):
         drive(Parts(happened), gone_after=2)
     assert happened[-2:] == ["asked for two", "closed"]
+
+
+ENDS = {
+    "told in the last event": ([b'data: {"index":1}\n\n', server_sent({"error": "no more", "error_type": "x"})], 1),
+    "told across two parts": ([b'data: {"index":1}\n\nda', b'ta: {"err', b'or":{"message":"no more"}}\n\n', b"\n"], 1),
+    "whole": ([server_sent({"text": 'data: {"error":'}), b"data: [DONE]\n\n"], 0),
+}
+
+
+@pytest.mark.parametrize(("parts", "errors"), ENDS.values(), ids=ENDS)
+def test_a_stream_that_the_endpoint_broke_off_is_an_error_of_the_function(parts: list[bytes], errors: int) -> None:
+    log = StringIO()
+    metrics = Metrics("https", log)
+    happened = drive(Parts([], parts=parts), metrics=metrics)
+    metrics.add("HandlerLatency", 1.0, "Milliseconds")
+    metrics.flush({})
+    assert [one for one in happened if isinstance(one, bytes) and one] == parts
+    assert json.loads(log.getvalue()).get("Errors", 0) == errors
 
 
 class Refusing:
