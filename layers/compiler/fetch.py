@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from glob import escape
 from pathlib import Path
 
 from layers.catalogue import ModelSpec
-from layers.compiler.checkpoint import SINGLE
+from layers.compiler.checkpoint import SINGLE, parse_json
 from layers.errors import CheckpointError
 
 # No pickles, no other frameworks' weights, and nothing in folders (checkpoints of the training, ONNX files made by
@@ -19,7 +18,8 @@ UNWANTED = ("*/*", "consolidated*")
 def locate(spec: ModelSpec, catalogue_directory: Path) -> Path:
     """The directory of the model's checkpoint, downloaded at the pinned revision when it is remote.
 
-    Raises CheckpointError when the directory or the revision does not exist, or the Hub cannot be reached.
+    Raises CheckpointError when the directory or the revision does not exist, the Hub cannot be reached, or a file that
+    says what else to download is broken.
     """
     if not spec.is_remote:
         directory = catalogue_directory / spec.source
@@ -30,6 +30,8 @@ def locate(spec: ModelSpec, catalogue_directory: Path) -> Path:
         return directory
     try:
         return _download(spec.source.removeprefix("hf://"), spec.revision)
+    except CheckpointError as error:
+        raise CheckpointError(f"[{spec.name}] {spec.source}@{spec.revision}: {error}") from error
     except Exception as error:  # the client raises its own, requests' and httpx's families
         raise CheckpointError(
             f"[{spec.name}] {spec.source}@{spec.revision}: {type(error).__name__}: {error}. "
@@ -44,7 +46,7 @@ def _download(repository: str, revision: str | None) -> Path:
     modules = Path(top) / "modules.json"
     if modules.is_file():
         # sentence-transformers' folders are wanted, and named there.
-        folders = [escape(module["path"]) for module in json.loads(modules.read_text(encoding="utf-8"))]
+        folders = [escape(module["path"]) for module in parse_json(modules)]
         inside = [f"{folder}/{name}" for folder in folders if folder for name in ("config.json", SINGLE)]
         snapshot_download(repository, revision=revision, allow_patterns=inside)
     return Path(top)

@@ -70,6 +70,16 @@ def test_a_pinned_commit_is_built_from_the_files_needed(repository: Path, tmp_pa
     assert not set(DECOYS) & set(asked)
 
 
+def test_a_list_of_modules_that_is_broken_is_named_and_not_the_network(repository: Path, tmp_path: Path) -> None:
+    (repository / "modules.json").write_text('[{"path": ', encoding="utf-8")
+    with hub(repository, REPOSITORY, REVISION) as (endpoint, _):
+        done = build(tmp_path, endpoint, REVISION)
+    assert done.returncode == 1
+    assert f"[sections] hf://{REPOSITORY}@{REVISION}" in done.stderr
+    assert "modules.json: not JSON" in done.stderr
+    assert "HF_TOKEN" not in done.stderr
+
+
 def test_a_commit_that_is_not_there_is_named(repository: Path, tmp_path: Path) -> None:
     missing = "f" * 40
     with hub(repository, REPOSITORY, REVISION) as (endpoint, asked):
