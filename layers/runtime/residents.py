@@ -52,7 +52,8 @@ class Residents(Generic[Loaded]):
 
     def loaded(self, name: str) -> Loaded | None:
         """What is loaded under this name; None when nothing is. Loads nothing and counts as no use."""
-        return self._places[name].loaded
+        with self._lock:
+            return self._places[name].loaded
 
     def _ready(self, name: str, place: _Place[Loaded]) -> Loaded:
         with place.loading:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier, Event
+from threading import Barrier, Event, Thread
 
 import pytest
 
@@ -111,6 +111,40 @@ def test_threads_in_any_order_get_what_they_ask_for() -> None:
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(shelf.use, ["a", "b", "c", "large"] * 200))
     assert len(shelf.loaded()) <= 2
+
+
+def test_what_is_loaded_can_be_asked_while_it_is_taken_into_use() -> None:
+    residents = Residents(str.upper, {"a": 1}, 1)
+    asked: list[Future[str | None]] = []
+
+    def ask() -> None:
+        answer: Future[str | None] = Future()
+        asked.append(answer)
+        try:
+            answer.set_result(residents.loaded("a"))
+        except KeyError as error:
+            answer.set_exception(error)
+
+    threads: list[Thread] = []
+
+    class Name(str):
+        """Is looked up, then stored: between the two, when it is hashed, others ask."""
+
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            thread = Thread(target=ask)
+            threads.append(thread)
+            thread.start()
+            thread.join(0.1)
+            return str.__hash__(self)
+
+    with residents.held(Name("a")):
+        pass
+    for thread in threads:
+        thread.join(30)
+    assert len(asked) == len(threads) > 1
+    assert {answer.result(30) for answer in asked} <= {None, "A"}
 
 
 @pytest.mark.parametrize(
