@@ -33,7 +33,8 @@ def render_chat(template: str, messages: Sequence[Message], special_tokens: Mapp
 
     try:
         return _compiled(template).render(
-            messages=[dict(message) for message in messages],
+            # Keys that are null are none, as there: what a template finds defined it writes, "None" too.
+            messages=[{key: value for key, value in message.items() if value is not None} for message in messages],
             tools=None,
             documents=None,
             add_generation_prompt=True,

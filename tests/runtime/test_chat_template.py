@@ -15,7 +15,7 @@ SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
 CHAT = [
     {"role": "system", "content": "Be <brief> & kind."},
     {"role": "user", "content": "Größe?\n"},
-    {"role": "assistant", "content": "12 \N{MICRO SIGN}m"},
+    {"role": "assistant", "content": "12 \N{MICRO SIGN}m", "refusal": None, "tool_calls": None},
     {"role": "user", "content": "thanks \N{SMILING FACE WITH OPEN MOUTH}"},
 ]
 TEMPLATES = {
@@ -35,6 +35,8 @@ TEMPLATES = {
 {{ m.content | tojson(indent=2) }}{% endfor %}{{ ns.count }}{{ dict(a=1) | tojson }}{{ tools is none }}""",
     "what the assistant wrote": """{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}
 {% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}""",
+    "keys that may be there": """{% for m in messages %}{% if m.tool_calls is defined %}calls {{ m.tool_calls }}
+{% endif %}{% if 'refusal' in m %}{{ m.refusal }}{% endif %}{{ m | tojson }}{% endfor %}""",
     "a break": "{% for m in messages %}{% if loop.index > 2 %}{% break %}{% endif %}{{ m.role }}{% endfor %}",
 }
 
