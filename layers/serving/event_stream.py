@@ -16,12 +16,17 @@ logger = logging.getLogger("hundredfold.serving")
 
 # Stands in the scope of a request whose stream broke off, for those who count.
 BROKEN_OFF = "hundredfold.broken_off"
+# What JSON leaves as it is and clients take for the end of a line: httpx splits as str.splitlines does.
+ENDS_OF_LINES = [(end.encode("utf-8"), b"\\u%04x" % ord(end)) for end in "\u0085\u2028\u2029"]
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 def server_sent(value: object) -> bytes:
     """A value as one event. Raises ValueError as `json_bytes`."""
-    return b"data: " + json_bytes(value) + b"\n\n"
+    text = json_bytes(value)
+    for end, escaped in ENDS_OF_LINES:
+        text = text.replace(end, escaped)
+    return b"data: " + text + b"\n\n"
 
 
 class EventStream(StreamingResponse):
