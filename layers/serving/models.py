@@ -95,7 +95,7 @@ class Models:
             "max_batch_requests": None,
             "max_client_batch_size": self.settings.max_batch_size,
             # A prompt that is too long is refused: what is cut from its end or its beginning changes what follows.
-            "auto_truncate": manifest.task not in GENERATIVE_TASKS,
+            "auto_truncate": manifest.task != "text-generation",
             "tokenization_workers": max(1, self.settings.workers),
             "version": RELEASE,
             "sha": None,

@@ -13,6 +13,7 @@ from layers.runtime.limits import TokenLimits
 from layers.runtime.predictor import Predictor
 from layers.runtime.settings import Settings
 from layers.serving.application import create_app
+from tests.runtime.generation.toy_decoder import write_toy_decoder
 
 SETTINGS = Settings(artifact_dir=Path("unused"))
 STREAMED = {"index", "token", "generated_text", "details"}
@@ -21,6 +22,14 @@ STREAMED = {"index", "token", "generated_text", "details"}
 @pytest.fixture(scope="module")
 def client(writer: Predictor) -> TestClient:
     return TestClient(create_app({"toy-writer": writer}, SETTINGS), raise_server_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def rewriting(tmp_path_factory: pytest.TempPathFactory) -> TestClient:
+    """An application with a model that summarizes sources of 64 tokens."""
+    folder = tmp_path_factory.mktemp("rewriter") / "rewriter"
+    write_toy_decoder(folder, name="rewriter", task="summarization", tokenizer="debian-summarizer", eos_token_ids=(1,))
+    return TestClient(create_app({"rewriter": Predictor.load(folder, threads=1)}, SETTINGS))
 
 
 def events_of(answer: Any) -> list[dict[str, Any]]:
@@ -43,6 +52,13 @@ def test_info_says_that_it_writes_and_cuts_no_prompts(client: TestClient) -> Non
     assert info["model_type"] == {"generation": {"task": "text-generation"}}
     assert info["auto_truncate"] is False
     assert info["max_total_tokens"] == 300
+
+
+def test_info_says_that_sources_are_cut_unasked(rewriting: TestClient) -> None:
+    info = rewriting.get("/info").json()
+    assert (info["auto_truncate"], info["max_input_tokens"]) == (True, 64)
+    answer = rewriting.post("/", json={"inputs": "an editor " * 90, "parameters": {"max_new_tokens": 2}})
+    assert int(answer.headers["x-truncated-tokens"]) > 0
 
 
 def test_more_tokens_than_there_is_room_for_are_refused(client: TestClient) -> None:
