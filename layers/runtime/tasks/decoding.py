@@ -85,7 +85,8 @@ class DecodingParameters(StrictParameters):
             "no_repeat_ngram_size": _first(self.no_repeat_ngram_size, defaults.no_repeat_ngram_size, 0),
             "bad_words_ids": tuple(map(tuple, self.bad_words_ids or ())) or defaults.bad_words_ids,
             "min_new_tokens": _first(self.min_new_tokens, defaults.min_new_tokens),
-            "min_length": _first(self.min_length, defaults.min_length),
+            # Asked for, new tokens take the place of the checkpoint's length, as in transformers.
+            "min_length": _first(self.min_length, defaults.min_length if self.min_new_tokens is None else 0),
             "length_penalty": _first(self.length_penalty, defaults.length_penalty),
             "early_stopping": _first(self.early_stopping, defaults.early_stopping),
             "stop": tuple(self.stop or ()),

@@ -152,3 +152,16 @@ def test_text2text(tmp_path: Path) -> None:
     predictor = Predictor.load(toy.directory, threads=1)
     answer = predictor.predict(TEXT, {"max_new_tokens": 5}).value
     assert answer == [{"generated_text": written(predictor, toy, ids(predictor, TEXT), 5)}]
+
+
+def test_fewer_new_tokens_than_the_checkpoint_begins_with_may_be_asked_for(tmp_path: Path) -> None:
+    """transformers' min_new_tokens takes the place of min_length, which BART's checkpoints of CNN state as 56."""
+    ends = tuple(range(2000))
+    _, free = translator(tmp_path / "free", eos_token_ids=ends)
+    _, long = translator(tmp_path / "long", eos_token_ids=ends, defaults=GenerationDefaults(min_length=30))
+    settings: dict[str, Any] = {"max_new_tokens": 40}
+    unasked = long.predict(TEXT, settings).value
+    assert unasked == long.predict(TEXT, {**settings, "min_new_tokens": 5, "min_length": 30}).value
+    for least in (0, 5):
+        asked = {**settings, "min_new_tokens": least}
+        assert long.predict(TEXT, asked).value == free.predict(TEXT, asked).value != unasked
