@@ -25,7 +25,7 @@ TagText = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\w .:/=
 class Stage(BaseModel):
     """One stage. Frozen; a key that is not declared is refused. Amounts in US dollars a month."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     name: str
     account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
@@ -36,7 +36,7 @@ class Stage(BaseModel):
     rollout: Rollout = "all-at-once"
     alarm_emails: list[Email] = []
     callers: list[Arn] = []
-    monthly_budget_usd: Annotated[float, Field(gt=0, strict=False)] = 50.0
+    monthly_budget_usd: Annotated[float, Field(gt=0)] = 50.0
     results_days: Annotated[int, Field(ge=1)] = 30
     max_concurrency: Annotated[int, Field(ge=1)] | None = None
     max_instances: Annotated[int, Field(ge=1)] = 2

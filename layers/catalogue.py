@@ -41,7 +41,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 class Table(BaseModel):
     """One table of the catalogue: immutable, and no key that is not declared."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class GateSpec(Table):
@@ -55,11 +55,11 @@ class GateSpec(Table):
 class TrafficSpec(Table):
     """The demand profile the planner reads: a rate during the busy hours of each day, and nothing outside them."""
 
-    requests_per_second: Annotated[float, Field(ge=0, strict=False)] = 1.0
-    peak_requests_per_second: Annotated[float, Field(gt=0, strict=False)] | None = None
-    busy_hours_per_day: Annotated[float, Field(gt=0, le=24, strict=False)] = 24.0
-    monthly_budget_usd: Annotated[float, Field(gt=0, strict=False)] | None = None
-    p95_ms: Annotated[float, Field(gt=0, strict=False)] = 1000.0
+    requests_per_second: Annotated[float, Field(ge=0)] = 1.0
+    peak_requests_per_second: Annotated[float, Field(gt=0)] | None = None
+    busy_hours_per_day: Annotated[float, Field(gt=0, le=24)] = 24.0
+    monthly_budget_usd: Annotated[float, Field(gt=0)] | None = None
+    p95_ms: Annotated[float, Field(gt=0)] = 1000.0
     tokens_in: Annotated[int, Field(ge=1)] = 64
     tokens_out: Annotated[int, Field(ge=0)] = 0
 

@@ -50,6 +50,8 @@ def test_every_key_of_a_stage_is_documented(table: type[Stage | Domain], heading
         ("[dev]\nregion = 'Ireland'\n", "key 'region'"),
         ("[dev]\nlog_retention_days = 8\n", "key 'log_retention_days'"),
         ("[dev]\ncallers = ['everybody']\n", "key 'callers.0'"),
+        ("[dev]\nmonthly_budget_usd = inf\n", "key 'monthly_budget_usd': got inf"),
+        ("[dev]\nmonthly_budget_usd = true\n", "key 'monthly_budget_usd': got True"),
         ("[dev\n", "not valid TOML"),
     ],
 )
