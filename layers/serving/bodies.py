@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from layers.errors import InputError
 from layers.serving.task_body import TaskBody, parse_object, read_flag, read_task_body
 
 
 async def read_json(request: Request, max_bytes: int) -> dict[str, Any]:
-    """The body's JSON object. Raises InputError: 413 beyond `max_bytes`, and as `parse_object`."""
+    """The body's JSON object. Raises InputError: as `read_bytes` and as `parse_object`."""
     return parse_object(await read_bytes(request, max_bytes))
 
 
@@ -26,17 +27,22 @@ def allows_cache(request: Request) -> bool:
 
 
 async def read_bytes(request: Request, max_bytes: int) -> bytes:
-    """The body as it came. Raises InputError (413) beyond `max_bytes`."""
+    """The body as it came. Raises InputError: 413 beyond `max_bytes`, 400 when the client leaves before its end."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         _refuse_size(int(declared), max_bytes)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            _refuse_size(size, max_bytes)
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                _refuse_size(size, max_bytes)
+            chunks.append(chunk)
+    except ClientDisconnect:  # nobody reads the answer, but it is counted
+        raise InputError(
+            f"body is incomplete: the client left after {size} bytes.", status=400, error_type="malformed"
+        ) from None
     return b"".join(chunks)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -83,6 +84,27 @@ def test_a_body_over_the_limit_is_413(serve: Serve) -> None:
 def test_a_body_without_a_length_is_measured(serve: Serve) -> None:
     chunks = (b"x" * 100_000 for _ in range(30))
     check(serve("toy").post("/", content=chunks), 413)
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/", "malformed"), ("/v1/embeddings", "invalid_request_error")])
+def test_a_client_that_leaves_while_it_sends_is_no_failure_of_ours(
+    serve: Serve, caplog: pytest.LogCaptureFixture, path: str, kind: str
+) -> None:
+    sent: list[Any] = []
+    messages = [{"type": "http.disconnect"}, {"type": "http.request", "body": b'{"inputs": ', "more_body": True}]
+
+    async def receive() -> Any:
+        return messages.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(serve("sentences").app(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert kind in sent[1]["body"].decode()
+    assert not caplog.records
 
 
 def test_a_body_within_the_limit_is_answered(serve: Serve) -> None:
