@@ -65,11 +65,13 @@ class HttpStream:
                 self._stream.write(prelude(message["status"], message.get("headers", ())))
             elif message["type"] == "http.response.body":
                 assert self._stream is not None, "an answer starts before its body"
-                if self._invocation.get_remaining_time_in_millis() < self._spare_ms:
+                more = message.get("more_body", False)
+                # To send the end takes no longer than to say that the answer broke off.
+                if more and self._invocation.get_remaining_time_in_millis() < self._spare_ms:
                     raise DeadlineError("the function's time is up")
                 # Blocks while Lambda takes no more, which is what slows the model down to the reader's pace.
                 self._stream.write(message.get("body", b""))
-                self._complete = not message.get("more_body", False)
+                self._complete = not more
         except OSError as error:
             self._broken = error
             raise

@@ -177,6 +177,13 @@ def test_time_that_is_up_breaks_the_answer_off_and_ends_the_work() -> None:
     assert len(tokens.made) == 1
 
 
+def test_an_answer_that_is_ready_at_the_last_moment_is_sent() -> None:
+    with environments(Tokens()) as api:
+        answer = api.send(url_event("/late"), seconds=0.2).wait()
+    assert (answer.complete, answer.trailers) == (True, {})
+    assert json.loads(answer.content)["path"] == "/late"
+
+
 def test_a_reader_that_goes_away_ends_the_work_and_the_loop_goes_on() -> None:
     tokens = Tokens()
 
