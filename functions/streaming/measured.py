@@ -9,7 +9,7 @@ from typing import Any
 from functions.emf import Metrics
 from functions.https.measured import measure
 from functions.logs import JsonFormatter
-from functions.streaming.http_stream import Application, Message
+from functions.streaming.http_stream import Application, DeadlineError, Message
 
 
 class MeasuredApplication:
@@ -42,7 +42,11 @@ class MeasuredApplication:
                     name.decode("latin-1").lower(): value.decode("latin-1")
                     for name, value in message.get("headers", ())
                 }
-            await send(message)
+            try:
+                await send(message)
+            except DeadlineError:  # applications take it as a caller that has gone, and may swallow it
+                head["statusCode"] = 500
+                raise
 
         try:
             await self._application(scope, receive, send_watched)

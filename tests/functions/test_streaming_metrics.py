@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ from fastapi.testclient import TestClient
 from functions.emf import Metrics
 from functions.https.broken_streams import BrokenStreams
 from functions.logs import JsonFormatter
+from functions.streaming.http_stream import DeadlineError
 from functions.streaming.measured import MeasuredApplication
 from layers.runtime.engine import Engine
 from layers.runtime.predictor import Predictor
 from layers.runtime.run import StreamEvent
 from layers.runtime.settings import Settings
 from layers.serving.application import create_app
+from layers.serving.event_stream import EventStream
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -74,6 +76,27 @@ def test_an_answer_that_never_began_is_an_error() -> None:
 def test_an_answer_that_breaks_off_is_an_error_unless_its_caller_has_gone(error: Exception, errors: int) -> None:
     sent, [line] = answered("/200", error)
     assert (sent[-1], line["Errors"], line["Tokens"]) == ("failed", errors, 7)
+
+
+@pytest.mark.parametrize(("error", "errors"), [(DeadlineError("time is up"), 1), (BrokenPipeError("gone"), 0)])
+def test_a_stream_that_runs_out_of_time_is_an_error_though_it_ends_as_if_its_caller_had_gone(
+    error: OSError, errors: int
+) -> None:
+    async def others() -> AsyncGenerator[bytes]:
+        yield b"second"
+
+    async def send(message: Any) -> None:
+        if message.get("body") == b"second":
+            raise error
+
+    async def listen() -> Any:
+        await asyncio.Event().wait()
+
+    log = io.StringIO()
+    stream = EventStream(b"first", others(), lambda _: b"failed", "cpu")
+    measured = MeasuredApplication(stream, Metrics("https", log), lambda _: None, JsonFormatter())
+    asyncio.run(measured({}, listen, send))  # type: ignore[arg-type]
+    assert json.loads(log.getvalue())["Errors"] == errors
 
 
 @pytest.mark.parametrize(("inputs", "errors"), [("fail", 1), ("go on", 0)])
