@@ -86,6 +86,12 @@ class ScheduleSpec(Table):
     minimum: Annotated[int, Field(ge=1)]
     maximum: Annotated[int, Field(ge=1)]
 
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum: got {self.minimum}, expected at most maximum, which is {self.maximum}")
+        return self
+
 
 class DeploySpec(Table):
     """Where and how the model is deployed."""
@@ -101,7 +107,7 @@ class DeploySpec(Table):
     provisioned_max: Annotated[int, Field(ge=1)] | None = None
     schedule: list[ScheduleSpec] = []
     snapstart: bool = False
-    group: Annotated[str, Field(pattern=MODEL_NAME.pattern)] | None = None
+    group: Annotated[str, Field(pattern=f"^{MODEL_NAME.pattern}$")] | None = None
     cors_origins: list[str] = []
     idempotency: bool = False
     response_cache: bool = False
@@ -110,6 +116,9 @@ class DeploySpec(Table):
 
     @model_validator(mode="after")
     def _can_be_deployed(self) -> Self:
+        twice = [trigger for trigger in self.triggers if self.triggers.count(trigger) > 1]
+        if twice:
+            raise ValueError(f"triggers: got {twice[0]!r} twice, expected each once")
         if self.snapstart and self.provisioned:
             raise ValueError("snapstart and provisioned exclude each other in Lambda; keep one of them")
         if self.provisioned == 0 and (self.provisioned_max is not None or self.schedule):

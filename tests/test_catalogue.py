@@ -37,3 +37,22 @@ def test_demand_may_be_whole_numbers(tmp_path: Path) -> None:
     path = tmp_path / "models.toml"
     path.write_text(f"{MODEL}[m.traffic]\nrequests_per_second = 5\np95_ms = 100\n", encoding="utf-8")
     assert read_catalogue(path)["m"].traffic.requests_per_second == 5.0
+
+
+SCHEDULE = "[m.deploy]\nprovisioned = 1\n[[m.deploy.schedule]]\n"
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ('[m.deploy]\ngroup = "A b"\n', "[m.deploy] key 'group': got 'A b', string should match pattern"),
+        ('[m.deploy]\ngroup = "a/b"\n', "[m.deploy] key 'group': got 'a/b', string should match pattern"),
+        ('[m.deploy]\ntriggers = ["https", "queue", "https"]\n', "[m.deploy] triggers: got 'https' twice"),
+        (
+            f'{SCHEDULE}cron = "0 8 ? * MON-FRI *"\nminimum = 3\nmaximum = 2\n',
+            "[m.deploy.schedule] minimum: got 3, expected at most maximum, which is 2",
+        ),
+    ],
+)
+def test_what_could_not_be_deployed_is_refused(tmp_path: Path, tables: str, said: str) -> None:
+    assert said in said_of(tmp_path, tables)
