@@ -63,6 +63,8 @@ def read_stage(path: Path, name: str) -> Stage:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CatalogueError(f"{path}: no such file. Write one table a stage, such as [dev].") from error
+    except OSError as error:
+        raise CatalogueError(f"{path}: cannot be read: {error.strerror}. Pass -c stages=FILE.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CatalogueError(f"{path}: not valid TOML: {error}") from error
     table = tables.get(name)

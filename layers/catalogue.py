@@ -12,7 +12,8 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from layers.errors import CatalogueError
 
@@ -93,6 +94,13 @@ class ScheduleSpec(Table):
         return self
 
 
+def _memory(value: object) -> object:
+    """As one mistake: a union's would be one for each of its types, under names that are no keys."""
+    if value == "auto" or (type(value) is int and 128 <= value <= 10240):
+        return value
+    raise PydanticCustomError("memory", "expected 'auto' or an integer from 128 to 10240")
+
+
 class DeploySpec(Table):
     """Where and how the model is deployed."""
 
@@ -101,7 +109,7 @@ class DeploySpec(Table):
     auth: Literal["iam", "none"] = "iam"
     streaming: bool = False
     architecture: Literal["auto", "x86_64", "arm64"] = "auto"
-    memory_mib: Literal["auto"] | Annotated[int, Field(ge=128, le=10240)] = "auto"
+    memory_mib: Annotated[Literal["auto"] | int, BeforeValidator(_memory)] = "auto"
     concurrency: Annotated[int, Field(ge=0)] = 10
     provisioned: Annotated[int, Field(ge=0)] = 0
     provisioned_max: Annotated[int, Field(ge=1)] | None = None
@@ -185,6 +193,8 @@ def read_catalogue(path: Path) -> dict[str, ModelSpec]:
         raise CatalogueError(
             f"{path}: no such catalogue. Write one table per model, or pass --catalog FILE."
         ) from error
+    except OSError as error:
+        raise CatalogueError(f"{path}: cannot be read: {error.strerror}. Pass --catalog FILE.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CatalogueError(f"{path}: not valid TOML: {error}") from error
     return {name: _read_table(path, name, table) for name, table in tables.items()}
@@ -220,10 +230,13 @@ def _explain(name: str, item: Any) -> str:
     *tables, key = [str(part) for part in item["loc"] if isinstance(part, str)] or [""]
     title = f"[{'.'.join([name, *tables])}]"
     if item["type"] == "extra_forbidden":
-        valid = _keys_of(tables)
+        valid = [key for key in _table_of(tables).model_fields if key != "name"]
         return f"{title} unknown key '{key}': {_suggest(key, valid)}Valid keys: {', '.join(valid)}."
     if item["type"] == "missing":
-        return f"{title} missing key '{key}': every model needs source and task (and revision for hf://)."
+        required = [key for key, field in _table_of(tables).model_fields.items() if field.is_required()]
+        entry = f"every entry needs {', '.join(required)}"
+        model = "every model needs source and task (and revision for hf://)"
+        return f"{title} missing key '{key}': {entry if tables else model}."
     if item["type"] == "value_error":  # of a whole table
         return f"[{'.'.join([name, *tables, key]).rstrip('.')}] {item['msg'].removeprefix('Value error, ')}"
     nearest = ""
@@ -233,13 +246,13 @@ def _explain(name: str, item: Any) -> str:
     return f"{title} key '{key}': got {item['input']!r}, {_lower_first(item['msg'])}.{nearest}"
 
 
-def _keys_of(tables: list[str]) -> list[str]:
+def _table_of(tables: list[str]) -> type[BaseModel]:
     model: type[BaseModel] = ModelSpec
     for table in tables:
         annotation = model.model_fields[table].annotation
         candidates = [annotation, *get_args(annotation)]
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return [key for key in model.model_fields if key != "name"]
+    return model
 
 
 def _suggest(word: str, options: list[str]) -> str:

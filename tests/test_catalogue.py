@@ -56,3 +56,34 @@ SCHEDULE = "[m.deploy]\nprovisioned = 1\n[[m.deploy.schedule]]\n"
 )
 def test_what_could_not_be_deployed_is_refused(tmp_path: Path, tables: str, said: str) -> None:
     assert said in said_of(tmp_path, tables)
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        (
+            f'{SCHEDULE}cron = "0 8 ? * MON-FRI *"\nminimum = 3\n',
+            "[m.deploy.schedule] missing key 'maximum': every entry needs cron, minimum, maximum.",
+        ),
+        *(
+            (
+                f"[m.deploy]\nmemory_mib = {value}\n",
+                f"[m.deploy] key 'memory_mib': got {got}, expected 'auto' or an integer from 128 to 10240.",
+            )
+            for value, got in (
+                ("64", "64"),
+                ("20000", "20000"),
+                ('"atuo"', "'atuo'"),
+                ("true", "True"),
+                ("1e3", "1000.0"),
+            )
+        ),
+    ],
+)
+def test_a_mistake_is_named_by_its_own_table_and_key(tmp_path: Path, tables: str, said: str) -> None:
+    assert said_of(tmp_path, tables) == said
+
+
+def test_a_folder_is_no_catalogue(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="cannot be read: Is a directory"):
+        read_catalogue(tmp_path)

@@ -62,6 +62,11 @@ def test_a_stage_that_is_wrong_is_named(tmp_path: Path, text: str, said: str) ->
     assert said in str(caught.value)
 
 
+def test_a_folder_is_no_stages(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="cannot be read: Is a directory"):
+        read_stage(tmp_path, "dev")
+
+
 @pytest.mark.parametrize(
     ("name", "legal"),
     [("debian-sections", "debian-sections"), ("bge_small-v1.5", "bge-small-v1-5"), ("3b.model", "m-3b-model")],
