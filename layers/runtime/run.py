@@ -79,7 +79,8 @@ class StreamEvent:
     """One token. The `text`s of a row add up to the whole; a special token has none, but `token_text` names it.
 
     `index` counts a row's tokens from 1; there are several rows where several texts were asked for. `top` holds the
-    likeliest tokens at its place, where they were asked for. `end` is there with a row's last token.
+    likeliest tokens at its place, where they were asked for. `end` is there with a row's last token. How much was cut
+    off the input stands with every token, so that it is known with the first.
     """
 
     index: int
@@ -91,6 +92,7 @@ class StreamEvent:
     top: tuple[NamedToken, ...]
     end: StreamEnd | None
     row: int = 0
+    truncated_tokens: int = 0
 
 
 class Run:
@@ -255,7 +257,7 @@ class Run:
     def stream(self, prompt: Prompt, options: Sequence[DecodingOptions], before: str = "") -> Generator[StreamEvent]:
         """`GenerationEngine.stream` with the end worked out; `before` stands at the start of every whole text."""
         events = self.writer.stream(prompt, options)
-        return _with_end(events, self.writer, options, self._token_count, before)
+        return _with_end(events, self.writer, options, self._token_count, self._truncated_tokens, before)
 
     def _count(self, encodings: Sequence[Encoding], started: float) -> None:
         self.count_tokens(sum(len(encoding) for encoding in encodings))
@@ -287,6 +289,7 @@ def _with_end(
     engine: GenerationEngine,
     options: Sequence[DecodingOptions],
     input_length: int,
+    truncated_tokens: int,
     before: str,
 ) -> Generator[StreamEvent]:
     texts: list[list[str]] = [[] for _ in options]
@@ -309,6 +312,7 @@ def _with_end(
                 named(event.top, engine.detokenizer),
                 end,
                 event.row,
+                truncated_tokens,
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Self, TypeVar
@@ -95,9 +95,10 @@ class Answering:
     async def stream(self, question: Question, shape: StreamShape) -> Response:
         """The answer token by token. Raises as `answer` until the first token is there."""
         self._metrics.asks(question.predictor, question.task)
-        events = self._events(question, shape)
+        headers = {"x-compute-type": compute_type(question.predictor)}
+        events = self._events(question, shape, headers)
         first = await anext(events)
-        return EventStream(first, events, shape.failed, compute_type(question.predictor))
+        return EventStream(first, events, shape.failed, headers)
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """Any other work that takes time, counted and placed like predictions."""
@@ -118,13 +119,22 @@ class Answering:
                 cache.keep(key, prediction)
         return prediction, begun
 
-    async def _events(self, question: Question, shape: StreamShape) -> AsyncGenerator[bytes]:
+    async def _events(self, question: Question, shape: StreamShape, headers: dict[str, str]) -> AsyncGenerator[bytes]:
         def start() -> Generator[bytes]:
             tokens = question.predictor.predict_stream(question.inputs, question.parameters, task=question.task)
             counted = self._metrics.streamed(question.predictor, question.task, question.started, tokens)
-            return shape.events(counted)
+            return shape.events(_telling_cut(counted, headers))
 
         with self._admission:
             async with aclosing(self._workers.stream(start)) as events:
                 async for event in events:
                     yield event
+
+
+def _telling_cut(events: Generator[StreamEvent], headers: dict[str, str]) -> Generator[StreamEvent]:
+    """The events; what was cut off the input is among the headers when the first is there."""
+    with closing(events):
+        for event in events:
+            if event.truncated_tokens:
+                headers["x-truncated-tokens"] = str(event.truncated_tokens)
+            yield event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 from starlette.responses import StreamingResponse
@@ -36,9 +36,13 @@ class EventStream(StreamingResponse):
     """
 
     def __init__(
-        self, first: bytes, others: AsyncGenerator[bytes], failed: Callable[[Exception], bytes], computed_by: str
+        self,
+        first: bytes,
+        others: AsyncGenerator[bytes],
+        failed: Callable[[Exception], bytes],
+        headers: Mapping[str, str],
     ) -> None:
-        super().__init__(others, headers={**HEADERS, "x-compute-type": computed_by}, media_type="text/event-stream")
+        super().__init__(others, headers={**HEADERS, **headers}, media_type="text/event-stream")
         self._first = first
         self._others = others
         self._failed = failed

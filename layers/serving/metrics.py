@@ -89,9 +89,7 @@ class Metrics:
                 self.texts.setdefault((model, name), Histogram(TEXTS)).observe(prediction.text_count)
             self.tokens[model, "in"] += prediction.token_count
             self.tokens[model, "out"] += prediction.generated_tokens
-            if prediction.truncated_tokens:
-                self.tokens[model, "truncated"] += prediction.truncated_tokens
-                self.truncations[model] += 1
+            self._count_truncated(model, prediction.truncated_tokens)
 
     def streamed(
         self, predictor: Predictor, task: str | None, started: float, events: Generator[StreamEvent]
@@ -103,6 +101,7 @@ class Metrics:
                 with self.lock:
                     if place == 0:
                         self._observe("first_token", model, name, perf_counter() - started)
+                        self._count_truncated(model, event.truncated_tokens)
                     self.tokens[model, "out"] += 1
                     if event.end is not None and event.row == 0:
                         self.tokens[model, "in"] += event.end.input_length
@@ -121,6 +120,11 @@ class Metrics:
                 self.broken_streams[asked.model, asked.task] += 1
             self.requests[route, asked.model, asked.task, status] += 1
             self._observe("total", asked.model, asked.task, seconds)
+
+    def _count_truncated(self, model: str, count: int) -> None:
+        if count:
+            self.tokens[model, "truncated"] += count
+            self.truncations[model] += 1
 
     def _observe(self, stage: str, model: str, task: str, seconds: float) -> None:
         self.stages.setdefault((stage, model, task), Histogram(SECONDS)).observe(seconds)

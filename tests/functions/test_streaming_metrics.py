@@ -93,7 +93,7 @@ def test_a_stream_that_runs_out_of_time_is_an_error_though_it_ends_as_if_its_cal
         await asyncio.Event().wait()
 
     log = io.StringIO()
-    stream = EventStream(b"first", others(), lambda _: b"failed", "cpu")
+    stream = EventStream(b"first", others(), lambda _: b"failed", {})
     measured = MeasuredApplication(stream, Metrics("https", log), lambda _: None, JsonFormatter())
     asyncio.run(measured({}, listen, send))  # type: ignore[arg-type]
     assert json.loads(log.getvalue())["Errors"] == errors

@@ -61,6 +61,23 @@ def test_info_says_that_sources_are_cut_unasked(rewriting: TestClient) -> None:
     assert int(answer.headers["x-truncated-tokens"]) > 0
 
 
+def test_a_stream_says_what_was_cut_off_its_source_and_it_is_counted(rewriting: TestClient) -> None:
+    def counted() -> list[float]:
+        names = ('hundredfold_tokens_total{model="rewriter",kind="truncated"}', "hundredfold_truncated_requests_total")
+        lines = rewriting.get("/metrics").text.splitlines()
+        return [sum(float(line.split()[-1]) for line in lines if line.startswith(name)) for name in names]
+
+    body: dict[str, Any] = {"inputs": "an editor " * 90, "parameters": {"max_new_tokens": 2}}
+    whole, before = rewriting.post("/", json=body), counted()
+    streamed = rewriting.post("/", json=body | {"stream": True})
+    cut = streamed.headers["x-truncated-tokens"]
+    assert cut == whole.headers["x-truncated-tokens"]
+    assert [after - earlier for after, earlier in zip(counted(), before, strict=True)] == [int(cut), 1]
+    short = rewriting.post("/", json=body | {"inputs": "an editor", "stream": True})
+    assert "x-truncated-tokens" not in short.headers
+    assert short.headers["x-compute-type"] == "cpu"
+
+
 def test_more_tokens_than_there_is_room_for_are_refused(client: TestClient) -> None:
     answer = client.post("/", json={"inputs": "a", "parameters": {"max_new_tokens": 100_000}})
     assert answer.status_code == 422
