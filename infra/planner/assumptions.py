@@ -33,8 +33,9 @@ class Assumptions:
     """How long an unused Lambda environment lives. AWS promises nothing; 5 minutes is at the short end of reports."""
     concurrency_z: float = 3.0
     """Concurrency is planned for a Poisson number of requests: mean plus this many standard deviations."""
-    account_concurrency: int = 1000
-    """AWS's default quota of concurrent Lambda executions in a region; a quota increase moves it."""
+    reservable_concurrency: int = 900
+    """What an account's functions in a region may reserve: AWS's default quota of 1,000 concurrent executions, of which
+    100 have to stay unreserved. A quota increase moves it."""
     requests_per_reserved: float = 10.0
     """A function URL takes this many requests a second for each reserved environment (AWS quota)."""
     base_memory_mib: float = footprint.PROCESS_MIB

@@ -110,8 +110,9 @@ def _missed(work: Workload, option: Option) -> Iterator[str]:
     if option.p95_ms > target:
         cold = f", {option.cold_start_share:.0%} of requests start cold" if option.cold_start_share > 0.05 else ""
         yield f"p95 of {option.p95_ms:,.1f} ms is over {target:g} ms{cold}"
-    if option.concurrency > work.assumed.account_concurrency:
-        yield f"{option.concurrency:,} environments at once; an account has {work.assumed.account_concurrency:,}"
+    if option.concurrency > work.assumed.reservable_concurrency:
+        most = work.assumed.reservable_concurrency
+        yield f"{option.concurrency:,} environments at once; an account can reserve {most:,}"
     elif fixed and option.concurrency > fixed:
         yield f"needs {option.concurrency} environments at once; [deploy] concurrency is {fixed}"
 

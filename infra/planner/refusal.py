@@ -62,7 +62,7 @@ def _slower(work: Workload, options: tuple[Option, ...]) -> Iterator[str]:
 
 def _only_slow(work: Workload, option: Option) -> bool:
     fitting = option.memory_mib is None or option.memory_mib >= work.needed_mib
-    return fitting and option.concurrency <= work.assumed.account_concurrency
+    return fitting and option.concurrency <= work.assumed.reservable_concurrency
 
 
 def _dearer(options: tuple[Option, ...]) -> Iterator[str]:
@@ -74,9 +74,10 @@ def _dearer(options: tuple[Option, ...]) -> Iterator[str]:
 
 
 def _freer(work: Workload, plan_for: Callable[[ModelSpec], tuple[Option, ...]]) -> Iterator[str]:
-    """What would be chosen if the deploy table fixed nothing."""
-    free = DeploySpec(triggers=work.spec.deploy.triggers)
-    fixed = [key for key in FIXED if getattr(work.spec.deploy, key) != getattr(free, key)]
+    """What would be chosen if the deploy table fixed nothing. A key that states its default is fixed, too."""
+    deploy = work.spec.deploy
+    free = DeploySpec(triggers=deploy.triggers)
+    fixed = [key for key in FIXED if key in deploy.model_fields_set and getattr(deploy, key) != "auto"]
     if not fixed:
         return
     best = plan_for(work.spec.model_copy(update={"deploy": free}))[:1]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from infra.planner import PriceTable, UnmetDemandError, plan_model
+from layers.catalogue import DeploySpec
 from tests.infra.planner.manifests import manifest_of, spec_of
 
 PRICES = PriceTable.read()
@@ -47,6 +48,26 @@ def test_a_deploy_table_that_is_too_narrow() -> None:
     assert "[m.deploy] without memory_mib" in message
     message = refusal({"requests_per_second": 100, "p95_ms": 100}, concurrency=2)
     assert "needs" in message or "without concurrency" in message
+
+
+def test_a_stated_concurrency_that_is_the_default_may_be_too_narrow_too() -> None:
+    """Without the key the planner reserves what the demand needs."""
+    stated = DeploySpec().concurrency
+    message = refusal({"requests_per_second": 100, "p95_ms": 100}, concurrency=stated)
+    assert "[m.deploy] without concurrency" in message
+    assert plan_model(spec_of({"requests_per_second": 100, "p95_ms": 100}), manifest_of(), PRICES).chosen
+
+
+def test_no_more_is_planned_than_an_account_can_reserve() -> None:
+    """Of 1,000 by default 100 have to stay unreserved: CloudFormation refuses a function that leaves fewer."""
+    assert plan_model(spec_of({"requests_per_second": 8000}), manifest_of(), PRICES).chosen.concurrency <= 900
+    with pytest.raises(UnmetDemandError) as refused:
+        plan_model(spec_of({"requests_per_second": 9200}), manifest_of(), PRICES)
+    functions = [option for option in refused.value.options if option.target == "lambda"]
+    assert all(
+        900 < option.concurrency < 1000 for option in functions if not option.provisioned and option.memory_mib > 256
+    )
+    assert all("an account can reserve 900" in str(option.why_not) for option in functions)
 
 
 def test_nothing_measured_at_all() -> None:
