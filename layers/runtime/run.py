@@ -215,9 +215,8 @@ class Run:
         return tokens
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """`TextTokenizer.decode`, timed and counted."""
+        """`TextTokenizer.decode`, timed."""
         started = perf_counter()
-        self.count_tokens(len(ids))
         text = self._engine.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
         self._tokenization += perf_counter() - started
         return text
@@ -225,10 +224,14 @@ class Run:
     def count_tokens(self, count: int) -> None:
         """Add to the tokens of the inputs. Raises InputError (422) for more than one request may carry."""
         self._token_count += count
+        self.bound_tokens(self._token_count)
+
+    def bound_tokens(self, count: int) -> None:
+        """Raises InputError (422) for more tokens than one request may carry."""
         limit = self._engine.limits.request_tokens
-        if limit is not None and self._token_count > limit:
+        if limit is not None and count > limit:
             raise InputError(
-                f"too many tokens: got {self._token_count} in all inputs, expected at most {limit}. Send them in parts."
+                f"too many tokens: got {count} in all inputs, expected at most {limit}. Send them in parts."
             )
 
     def forward(self, encodings: Sequence[Encoding], outputs: Sequence[str] | None = None) -> list[Outputs]:

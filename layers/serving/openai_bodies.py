@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from layers.errors import InputError
 from layers.runtime.tasks.task import StrictParameters
+from layers.runtime.tasks.tokens import may_be_tokens
 from layers.wording import kind, shown
 
 # Only said, never done: accepted from everyone and changing nothing.
@@ -108,10 +109,10 @@ def read_embedding(content: Mapping[str, Any]) -> EmbeddingBody:
     return EmbeddingBody.read({name: value for name, value in content.items() if name not in ANNOTATIONS})
 
 
-def read_input(value: Any) -> list[str]:
-    """Texts of an embedding request. Raises InputError (400 at the route) for anything else."""
+def read_input(value: Any) -> Any:
+    """The texts or token ids of an embedding request. Raises InputError (400 at the route) for anything else."""
     texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+    if not isinstance(texts, list) or not (all(isinstance(text, str) for text in texts) or may_be_tokens(texts)):
         raise InputError(
             f"input: got {kind(value)}, expected a string, a list of strings, or token ids.", parameter="input"
         )

@@ -22,7 +22,6 @@ from layers.serving.openai_answers import Chats, Completions, embeddings
 from layers.serving.openai_bodies import WritingBody, read_chat, read_completion, read_embedding, read_input
 from layers.serving.openai_failures import OpenAIRoute
 from layers.serving.openai_schema import CHAT_REQUEST, COMPLETION_REQUEST, EMBEDDINGS_REQUEST
-from layers.serving.token_inputs import as_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +92,7 @@ def _add_embeddings(router: APIRouter, models: Models, answering: Answering) -> 
         body = read_embedding(await read_json(request, models.settings.max_body_bytes))
         predictor = _chosen(models, name, body.model, "embed")
         parameters = {"encoding_format": body.encoding_format, "dimensions": body.dimensions}
-        texts = read_input(as_texts(predictor, body.input, models.settings.max_batch_size))
-        question = Question(predictor, texts, parameters, "embed", allows_cache(request), started)
+        question = Question(predictor, read_input(body.input), parameters, "embed", allows_cache(request), started)
         return await answering.answer(question, lambda prediction: embeddings(prediction, predictor.manifest.name))
 
     @router.post("/v1/embeddings", openapi_extra=EMBEDDINGS_REQUEST, response_class=Response)

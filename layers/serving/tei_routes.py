@@ -22,7 +22,6 @@ from layers.serving.tei_schema import (
     SIMILARITY_REQUEST,
     TOKENIZE_REQUEST,
 )
-from layers.serving.token_inputs import as_texts
 from layers.wording import kind, shown
 
 Sequence = str | dict[str, Any]
@@ -44,8 +43,7 @@ def _add_vectors(router: APIRouter, models: Models, answering: Answering) -> Non
         started = perf_counter()
         body = await read_task(request, models.settings.max_body_bytes)
         model = models.only(able)
-        inputs = as_texts(model, body.inputs, models.settings.max_batch_size)
-        return await answering.answer(Question(model, inputs, body.parameters, task, body.use_cache, started))
+        return await answering.answer(Question(model, body.inputs, body.parameters, task, body.use_cache, started))
 
     @router.post("/embed", openapi_extra=EMBED_REQUEST, response_class=Response)
     async def embed(request: Request) -> Response:

@@ -127,6 +127,26 @@ def test_token_ids_stand_for_their_text(serve: Serve, path: str) -> None:
         assert client.post(path, json={"inputs": inputs}).json() == of_text
 
 
+def test_token_ids_are_counted_once(serve: Serve) -> None:
+    client = serve("encoder")
+    [tokens] = client.post("/tokenize", json={"inputs": "an editor"}).json()
+    ids = [token["id"] for token in tokens]
+    of_text = client.post("/embed", json={"inputs": "an editor"})
+    answer = client.post("/models/encoder/pipeline/embed", json={"inputs": [ids, ids]})
+    assert answer.json() == of_text.json() * 2
+    counts = [[int(each.headers[f"x-compute-{what}"]) for what in ("texts", "tokens")] for each in (of_text, answer)]
+    assert counts == [[1, len(ids)], [2, 2 * len(ids)]]
+
+
+def test_too_many_token_ids_are_refused_before_they_are_read(artifacts: dict[str, Toy]) -> None:
+    settings = Settings(artifact_dir=artifacts["encoder"].directory)
+    predictor = Predictor.load(artifacts["encoder"].directory, **settings.load_options())
+    ids = [[0] * 70_000, [0] * 70_000]
+    client = TestClient(create_app({"encoder": predictor}, settings))
+    error = client.post("/embed", json={"inputs": ids}).json()["error"]
+    assert error == "too many tokens: got 140000 in all inputs, expected at most 131072. Send them in parts."
+
+
 def test_similarity_is_one_cosine_a_sentence(serve: Serve) -> None:
     body = {"inputs": {"source_sentence": "an editor", "sentences": ["an editor", "tools"]}, "parameters": {}}
     similarity = serve("encoder").post("/similarity", json=body).json()

@@ -6,10 +6,11 @@ import json
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from layers.runtime.predictor import Predictor
 from layers.runtime.run import Prediction, StreamEvent
@@ -100,6 +101,27 @@ def test_too_many_requests_are_refused_and_told_when_to_come_back(start: Start, 
     assert refused.json()["error_type"] == "overloaded"
     assert refused.headers["retry-after"] == "1"
     assert ask(url).status_code == 200
+
+
+class NotingPredictor(Predictor):
+    """Notes which thread answers."""
+
+    threads: ClassVar[list[str]] = []
+
+    def predict(self, *inputs: Any, **more: Any) -> Prediction:
+        self.threads.append(threading.current_thread().name)
+        return super().predict(*inputs, **more)
+
+
+@pytest.mark.parametrize(("path", "key"), [("/embed", "inputs"), ("/embed_all", "inputs"), ("/v1/embeddings", "input")])
+def test_token_ids_are_read_by_a_worker(
+    predictors: dict[str, Predictor], artifacts: dict[str, Toy], path: str, key: str
+) -> None:
+    noting = NotingPredictor(predictors["encoder"].engine)
+    noting.threads.clear()
+    app = create_app({"encoder": noting}, Settings(artifact_dir=artifacts["encoder"].directory, workers=1))
+    assert TestClient(app).post(path, json={key: [[3, 4], [5]]}).status_code == 200
+    assert noting.threads == ["answering_0"]
 
 
 def first_event(url: str, inputs: str = "go on") -> Any:

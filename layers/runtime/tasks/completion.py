@@ -20,6 +20,7 @@ from layers.runtime.run import NamedToken, Run, StreamEvent, named
 from layers.runtime.tasks.decoding import SAMPLING, Count, DecodingParameters
 from layers.runtime.tasks.task import Task, built_for
 from layers.runtime.tasks.text_generation import read_prompts
+from layers.runtime.tasks.tokens import are_tokens
 from layers.wording import kind
 
 DEFAULT_NEW_TOKENS = 16
@@ -105,7 +106,7 @@ def stream(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Generator[St
 
 def stream_with(run: Run, inputs: Any, wanted: CompletionParameters) -> Generator[StreamEvent]:
     """`stream` to parameters that have been read."""
-    if isinstance(inputs, list) and not _are_tokens(inputs) and len(inputs) > 1:
+    if isinstance(inputs, list) and not are_tokens(inputs) and len(inputs) > 1:
         raise InputError(f"prompt: got {len(inputs)} prompts with stream, expected 1.", parameter="prompt")
     asked = _ask(run, inputs, wanted)
     if wanted.echoed or wanted.max_tokens == 0:
@@ -152,7 +153,7 @@ def _new_tokens(run: Run, prompt: Prompt, wanted: CompletionParameters, room: in
 
 def _prompts(run: Run, inputs: Any, wanted: CompletionParameters) -> list[tuple[Prompt, str]]:
     """Every prompt with the text that an echo repeats. Raises InputError for what is neither text nor tokens."""
-    several = isinstance(inputs, list) and not _are_tokens(inputs)
+    several = isinstance(inputs, list) and not are_tokens(inputs)
     items = inputs if several else [inputs]
     run.admit(len(items))
     prompts: list[tuple[Prompt, str]] = []
@@ -160,7 +161,7 @@ def _prompts(run: Run, inputs: Any, wanted: CompletionParameters) -> list[tuple[
         if isinstance(item, str):
             [prompt] = read_prompts(run, [item], add_special_tokens=wanted.add_special_tokens)
             prompts.append((prompt, item))
-        elif _are_tokens(item):
+        elif are_tokens(item):
             prompts.append((_from_tokens(run, item), run.writer.detokenizer.decode(item)))
         else:
             raise InputError(
@@ -169,10 +170,6 @@ def _prompts(run: Run, inputs: Any, wanted: CompletionParameters) -> list[tuple[
                 parameter="prompt",
             )
     return prompts
-
-
-def _are_tokens(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(type(token) is int for token in value)
 
 
 def _from_tokens(run: Run, tokens: Sequence[int]) -> Prompt:

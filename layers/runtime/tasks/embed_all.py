@@ -8,7 +8,8 @@ from typing import Any
 from layers.errors import InputError
 from layers.runtime.run import Run
 from layers.runtime.tasks.embedding import EmbeddingParameters, embeds, encode_vectors, with_prompt
-from layers.runtime.tasks.task import Task, read_texts
+from layers.runtime.tasks.task import Task
+from layers.runtime.tasks.tokens import read_texts_or_tokens
 
 
 def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Any:
@@ -19,8 +20,7 @@ def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Any:
             raise InputError(f"parameter {name!r}: vectors of tokens are not pooled; POST /embed.", parameter=name)
     if "last_hidden_state" not in run.output_names:
         raise InputError(f"{run.manifest.name} gives pooled vectors only: POST /embed.")
-    texts, _ = read_texts(inputs)
-    run.admit(len(texts))
+    texts = read_texts_or_tokens(run, inputs)
     encodings = run.encode(
         [(text, None) for text in with_prompt(run, texts, options.prompt_name)], **options.truncation_options()
     )

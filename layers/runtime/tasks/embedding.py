@@ -11,7 +11,8 @@ from pydantic import Field
 from layers.errors import InputError
 from layers.runtime.engine import Array
 from layers.runtime.run import Run
-from layers.runtime.tasks.task import Parameters, Task, built_for, read_texts
+from layers.runtime.tasks.task import Parameters, Task, built_for
+from layers.runtime.tasks.tokens import read_texts_or_tokens
 from layers.wording import shown
 
 embeds = built_for("feature-extraction", "sentence-similarity")
@@ -29,8 +30,7 @@ class EmbeddingParameters(Parameters):
 def answer(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> Any:
     """[[float]], one vector a text, unit length unless `normalize` is false."""
     options = EmbeddingParameters.read(parameters)
-    texts, _ = read_texts(inputs)
-    run.admit(len(texts))
+    texts = read_texts_or_tokens(run, inputs)
     return encode_vectors(embed(run, texts, options, normalize=options.normalize is not False), options)
 
 

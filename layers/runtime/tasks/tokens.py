@@ -37,6 +37,7 @@ def decode(run: Run, inputs: Any, parameters: Mapping[str, Any]) -> list[str]:
     options = DecodeParameters.read(parameters)
     lists = read_token_lists(inputs, "ids")
     run.admit(len(lists))
+    run.count_tokens(sum(map(len, lists)))
     return [run.decode(ids, skip_special_tokens=options.skip_special_tokens) for ids in lists]
 
 
@@ -50,6 +51,32 @@ def read_token_lists(value: Any, name: str) -> list[list[int]]:
             if type(token) is not int:
                 raise InputError(f"{name}: got {kind(token)} among token ids, expected whole numbers.")
     return lists
+
+
+def read_texts_or_tokens(run: Run, inputs: Any) -> list[str]:
+    """A text or a list of texts; of [int] or [[int]] the texts that they are tokens of, as TEI and OpenAI take them.
+
+    Special tokens are left out: they come back when the text is encoded, which is also when tokens are counted.
+    Raises InputError as its parts.
+    """
+    if not may_be_tokens(inputs):
+        texts, _ = read_texts(inputs)
+        run.admit(len(texts))
+        return texts
+    lists = read_token_lists(inputs, "ids")
+    run.admit(len(lists))
+    run.bound_tokens(sum(map(len, lists)))
+    return [run.decode(ids) for ids in lists]
+
+
+def may_be_tokens(value: Any) -> bool:
+    """Whether it is [int] or [[int]], and not empty."""
+    return are_tokens(value) or (isinstance(value, list) and bool(value) and all(map(are_tokens, value)))
+
+
+def are_tokens(value: Any) -> bool:
+    """Whether it is [int], and not empty."""
+    return isinstance(value, list) and bool(value) and all(type(token) is int for token in value)
 
 
 def _every_model(_: Any) -> bool:
