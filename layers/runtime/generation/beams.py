@@ -14,7 +14,7 @@ from layers.errors import ModelOutputError
 from layers.runtime.generation.decoder import Decoder, Ids, Logits
 from layers.runtime.generation.filters import top_k
 from layers.runtime.generation.options import DecodingOptions
-from layers.runtime.generation.penalties import processors_for
+from layers.runtime.generation.penalties import NEVER, nothing_left, processors_for
 
 # Stands for "not yet": transformers' own figure, which scores are added to and which is compared with.
 FAR = np.float32(-1e9)
@@ -38,7 +38,10 @@ class _Beams:
 
 
 def beam_search(decoder: Decoder, prompt: Ids, options: DecodingOptions) -> list[Hypothesis]:
-    """The best `num_return_sequences` continuations, best first."""
+    """The best `num_return_sequences` continuations, best first.
+
+    Raises InputError (422) when the options forbid every token of every beam.
+    """
     count = options.num_beams
     processors = processors_for(options, len(prompt))
     ends = np.array(options.eos_token_ids, dtype=np.int64)
@@ -57,6 +60,8 @@ def beam_search(decoder: Decoder, prompt: Ids, options: DecodingOptions) -> list
                 scores[beam] = process(running.tokens[beam], scores[beam])
         total = (scores + running.scores[:, None]).reshape(-1)
         chosen = _highest(total, candidates)
+        if total[chosen[0]] == NEVER:
+            raise nothing_left(options)
         parents, tokens = chosen // scores.shape[1], chosen % scores.shape[1]
         length = running.tokens.shape[1] + 1
         sequences = np.concatenate([running.tokens[parents], tokens[:, None]], axis=1)

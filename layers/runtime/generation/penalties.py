@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from layers.errors import InputError
 from layers.runtime.generation.options import DecodingOptions
 
 History = npt.NDArray[np.int64]
@@ -130,10 +131,16 @@ class Suppress:
 
 
 class Normalized:
-    """`LogitNormalization`: log probabilities of what is left. Without it, beams pay for what was forbidden."""
+    """`LogitNormalization`: log probabilities of what is left. Without it, beams pay for what was forbidden.
+
+    Where nothing is left, nothing is: transformers makes NaN of it.
+    """
 
     def __call__(self, history: History, scores: Scores) -> Scores:  # noqa: ARG002
-        scores -= scores.max()
+        highest = scores.max()
+        if highest == NEVER:
+            return scores
+        scores -= highest
         scores -= np.log(np.exp(scores).sum())
         return scores
 
@@ -165,3 +172,18 @@ def processors_for(options: DecodingOptions, prompt_length: int) -> list[Process
         (options.renormalize_logits and options.num_beams > 1, Normalized),
     ]
     return [make() for asked, make in wanted if asked]
+
+
+def forbidding(options: DecodingOptions) -> list[str]:
+    """The settings that forbid tokens, as requests and checkpoints name them."""
+    names = ("no_repeat_ngram_size", "bad_words_ids", "min_length", "min_new_tokens", "suppress_tokens")
+    return [name for name in names if getattr(options, name)]
+
+
+def nothing_left(options: DecodingOptions) -> InputError:
+    """The refusal of settings that together forbid every token.
+
+    transformers writes a forbidden one, fails or writes nothing, by whether it takes the likeliest, draws or has beams.
+    """
+    names = " and ".join(forbidding(options))
+    return InputError(f"no token is left to write: {names} forbid every one. Forbid fewer.")

@@ -11,7 +11,15 @@ import numpy.typing as npt
 from layers.errors import ModelOutputError
 from layers.runtime.generation.filters import cuts_for
 from layers.runtime.generation.options import DecodingOptions
-from layers.runtime.generation.penalties import History, MinLength, Scores, processors_for
+from layers.runtime.generation.penalties import (
+    NEVER,
+    History,
+    MinLength,
+    Scores,
+    forbidding,
+    nothing_left,
+    processors_for,
+)
 
 BLOCK = 256
 
@@ -54,6 +62,7 @@ class TokenChooser:
     """
 
     def __init__(self, options: DecodingOptions, prompt_length: int) -> None:
+        self._options = options
         self._processors = processors_for(options, prompt_length)
         self._sample = options.do_sample
         self._temperature = np.float32(options.temperature)
@@ -78,7 +87,8 @@ class TokenChooser:
     def choose(self, history: History, scores: Scores) -> Choice:
         """The next token after `history`; `scores` [vocabulary] may be changed.
 
-        Raises ModelOutputError when the scores are no distribution (NaN, infinity, nothing left to choose).
+        Raises ModelOutputError when the scores are no distribution (NaN, infinity), and InputError (422) when the
+        options forbid every token.
         """
         for process in self._processors:
             scores = process(history, scores)
@@ -86,8 +96,7 @@ class TokenChooser:
             return self._draw(scores, self._random)
         token = int(scores.argmax())
         best = float(scores[token])
-        if not math.isfinite(best):
-            raise ModelOutputError(f"the decoder's logits hold {best}: no token can be chosen")
+        self._check(best)
         if not self._logprobs:
             return Choice(token, None, ())
         total = math.log(float(np.exp(scores - scores[token]).sum()))
@@ -97,13 +106,13 @@ class TokenChooser:
         tokens: npt.NDArray[np.int64] | None = None
         if self._temperature != 1:
             scores = scores / self._temperature
+        # Before the cuts, which keep the highest score and need one that is a number.
+        best = float(scores.max())
+        self._check(best)
         for cut in self._cuts:
             left = np.flatnonzero(cut(scores))
             tokens = left if tokens is None else tokens[left]
             scores = scores[left]
-        best = float(scores.max())
-        if not math.isfinite(best):
-            raise ModelOutputError(f"the decoder's logits hold {best}: no token can be drawn")
         place, weight = draw(np.exp(scores - np.float32(best)), random.random())
         token = place if tokens is None else int(tokens[place])
         if not self._logprobs:
@@ -111,11 +120,18 @@ class TokenChooser:
         total = best + math.log(weight)
         return Choice(token, float(scores[place]) - total, self._likeliest(scores, tokens, total))
 
+    def _check(self, best: float) -> None:
+        if best == NEVER and forbidding(self._options):
+            raise nothing_left(self._options)
+        if not math.isfinite(best):
+            raise ModelOutputError(f"the decoder's logits hold {best}: no token can be chosen")
+
     def _likeliest(self, scores: Scores, tokens: npt.NDArray[np.int64] | None, total: float) -> TopTokens:
         if not self._top_tokens:
             return ()
         count = min(self._top_tokens, len(scores))
         places = np.argpartition(scores, len(scores) - count)[len(scores) - count :]
         places = places[np.argsort(-scores[places], kind="stable")]
+        places = places[scores[places] > NEVER]
         names = places if tokens is None else tokens[places]
         return tuple((int(name), float(scores[place]) - total) for name, place in zip(names, places, strict=True))

@@ -90,3 +90,18 @@ def test_logits_that_are_none_are_an_error() -> None:
 
     with pytest.raises(ModelOutputError, match="not finite"):
         beam_search(Broken(MODELS[0]), np.array([1, 2]), DecodingOptions(max_new_tokens=3, num_beams=2))
+
+
+@pytest.mark.parametrize("renormalize", [False, True])
+def test_a_beam_with_nothing_left_gives_way_to_the_others(renormalize: bool) -> None:
+    """Of all tokens only the prompt's own may follow 20, so who wrote 20 cannot go on."""
+    allowed = (20, 21)
+    bad = tuple((token,) for token in range(1, 40) if token not in allowed)
+    after = tuple((20, token) for token in (0, *allowed))
+    options = DecodingOptions(
+        6, num_beams=2, bad_words_ids=(*bad, *after, (0,)), renormalize_logits=renormalize, eos_token_ids=()
+    )
+    for model in MODELS:
+        [found] = beam_search(TorchDecoder(model), np.array([21]), options)
+        assert set(found.tokens[:-1]) == {21}
+        assert np.isfinite(found.score)

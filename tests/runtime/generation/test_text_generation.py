@@ -11,7 +11,7 @@ import pytest
 from layers.errors import InputError
 from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.predictor import Predictor
-from tests.runtime.generation.toy_decoder import ToyDecoder, write_toy_decoder
+from tests.runtime.generation.toy_decoder import VOCABULARY, ToyDecoder, write_toy_decoder
 from tests.runtime.toy_artifact import Toy
 
 PROMPT = "editor (text): an editor"
@@ -197,6 +197,44 @@ def test_what_cannot_be_done_is_refused_by_name(predictor: Predictor, parameters
         generated(predictor, **parameters)
     assert message in str(refusal.value)
     assert refusal.value.status == 422
+
+
+EVERYTHING = [[token] for token in range(VOCABULARY)]
+ALL_BUT_TWO = [[token] for token in range(VOCABULARY) if token not in (500, 501)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"top_n_tokens": 2, "details": True},
+        {"do_sample": True},
+        {"do_sample": True, "top_p": 0.9, "typical_p": 0.9, "min_p": 0.1, "top_k": 5, "temperature": 0.5},
+        {"num_beams": 2},
+    ],
+    ids=["greedy", "logprobs", "drawn", "cut", "beams"],
+)
+@pytest.mark.parametrize("rows", [0, 2])
+def test_who_forbids_every_token_is_told_so(writer: ToyDecoder, settings: dict[str, Any], rows: int) -> None:
+    predictor = Predictor.load(writer.directory, threads=1, generation_rows=rows)
+    for forbidding, names in (
+        # An end token is no bad word, as in transformers: something else must forbid it.
+        ({"bad_words_ids": EVERYTHING}, "bad_words_ids and min_new_tokens"),
+        (
+            {"bad_words_ids": ALL_BUT_TWO, "no_repeat_ngram_size": 1},
+            "no_repeat_ngram_size and bad_words_ids and min_new_tokens",
+        ),
+    ):
+        with pytest.raises(InputError) as refusal:
+            generated(predictor, max_new_tokens=4, min_new_tokens=4, **forbidding, **settings)
+        assert f"no token is left to write: {names} forbid every one" in str(refusal.value)
+        assert refusal.value.status == 422
+
+
+def test_tokens_that_are_forbidden_are_not_among_the_likeliest(predictor: Predictor) -> None:
+    [answer] = generated(predictor, max_new_tokens=1, bad_words_ids=ALL_BUT_TWO, details=True, top_n_tokens=5)
+    [top] = answer["details"]["top_tokens"]
+    assert {token["id"] for token in top} == {0, 500, 501}
 
 
 def test_a_stream_adds_up_to_the_answer(predictor: Predictor) -> None:
