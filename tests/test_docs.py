@@ -22,6 +22,7 @@ from pydantic import BaseModel
 
 from functions.event_settings import EventSettings
 from layers.catalogue import Metric, ModelSpec, Table, Task, read_catalogue
+from layers.compiler.architectures.registry import ARCHITECTURES
 from layers.runtime.settings import Settings
 from layers.runtime.tasks import TASKS
 from layers.runtime.tasks.task import StrictParameters
@@ -266,6 +267,14 @@ def test_served_tasks_are_in_the_readme() -> None:
     assert names == TASKS.keys() & set(typing.get_args(Task))
 
 
+def test_supported_architectures_are_in_the_readme() -> None:
+    rows_of = [
+        line for line in text_of("README.md").splitlines() if re.match(r"\| (Enc|Dec)oders|\| Encoder-dec", line)
+    ]
+    names = {name.split()[0] for line in rows_of for name in line.strip("| ").split("|")[1].split(",")}
+    assert names == set(ARCHITECTURES)
+
+
 def test_served_tasks_are_marked_in_the_catalogues_page() -> None:
     documented = section("docs/models-toml.md", "[MODEL]").partition("### Tasks")[2].partition("###")[0]
     for line in documented.splitlines():
@@ -286,6 +295,22 @@ def test_every_dependency_is_explained(name: str) -> None:
     used = text_of("docs/dependencies.md").partition("## Not used")[0]
     explained = {found for row in rows(used).values() for found in re.findall(r"`([^`]+)`", row[0])}
     assert name in explained
+
+
+# Folders
+
+
+def test_every_folder_of_code_is_in_the_table_of_folders() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    files = [Path(name) for name in listed if name[:1] not in (".", '"', "")]
+    top = {f"{file.parts[0]}/" for file in files if len(file.parts) > 1}
+    packages = {f"{file.parent}/" for file in files if file.name == "__init__.py" and file.parts[0] != "tests"}
+    named = set(re.findall(r"`([a-z/_]+/)`", section("docs/architecture.md", "Folders")))
+    # What is above the strata needs no row of its own.
+    assert sorted((top | packages) - named - {"layers/"}) == []
+    assert [name for name in sorted(named) if not (ROOT / name).is_dir()] == []
 
 
 # Links
