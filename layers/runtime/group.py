@@ -38,13 +38,18 @@ class GroupMember(Predictor):
     """
 
     def __init__(
-        self, directory: Path, manifest: Manifest, residents: Residents[Predictor], threads: int, limits: TokenLimits
+        self,
+        directory: Path,
+        manifest: Manifest,
+        residents: Residents[Predictor],
+        threads: int | None,
+        limits: TokenLimits,
     ) -> None:
         self._directory = directory
         self._manifest = manifest
         self._variant = manifest.variant_for(machine_for(manifest))
         self._residents = residents
-        self._threads = threads
+        self._threads = self._variant.session.bounded(thread_count()) if threads is None else threads
         self._limits = limits
         self.warmed = False
         self.tasks = tasks_of(manifest)
@@ -147,7 +152,7 @@ class PredictorGroup(Mapping[str, Predictor]):
         sizes = {name: model_bytes(manifest) for name, manifest in manifests.items()}
         budget = default_budget_bytes() if budget_bytes is None else budget_bytes
         residents = Residents(self._load, sizes, budget)
-        threads, limits = options.get("threads") or thread_count(), options.get("limits", NO_LIMITS)
+        threads, limits = options.get("threads"), options.get("limits", NO_LIMITS)
         self._members = {
             name: GroupMember(self._directories[name], manifest, residents, threads, limits)
             for name, manifest in manifests.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from layers.artifact import MANIFEST, Manifest
 from layers.errors import ArtifactError, InputError
 from layers.runtime.group import PredictorGroup, default_budget_bytes, model_bytes, open_predictors
 from layers.runtime.predictor import Predictor
@@ -60,6 +62,15 @@ def test_a_model_is_loaded_when_it_is_first_asked(folder: Path, toy: Toy) -> Non
     assert (loaded(group), group.loads.take()[0]) == (["toy"], 1)
     member.predict(TEXT)
     assert group.loads.take() == (0, 0.0)
+
+
+def test_threads_are_those_that_a_session_will_have(folder: Path) -> None:
+    manifest = json.loads((folder / "toy" / MANIFEST).read_text(encoding="utf-8"))
+    manifest["variants"][0]["session"] = {"threads": 1, "spinning": True}
+    Manifest.model_validate(manifest).write(folder / "toy")
+    member = open_predictors(folder)["toy"]
+    known_before = member.threads
+    assert known_before == member.engine.threads == 1
 
 
 def test_a_model_given_up_frees_its_session_and_answers_the_same_when_it_is_back(folder: Path) -> None:
