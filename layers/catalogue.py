@@ -37,6 +37,11 @@ Trigger = Literal["https", "queue", "bucket"]
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
+# What a deploy table's keys say something of, where only one target has it.
+OF_TARGET = {
+    "lambda": ("a function that holds the model", ("memory_mib", "architecture")),
+    "gpu": ("a GPU endpoint", ("mode", "instance_type")),
+}
 
 
 class Table(BaseModel):
@@ -141,6 +146,17 @@ class DeploySpec(Table):
             raise ValueError(f"provisioned_max: got {self.provisioned_max}, expected at least {self.provisioned}")
         if self.streaming and "https" not in self.triggers:
             raise ValueError('streaming answers over HTTPS: add "https" to triggers, or remove streaming')
+        return self
+
+    @model_validator(mode="after")
+    def _says_nothing_of_another_target(self) -> Self:
+        for target, (owner, keys) in OF_TARGET.items():
+            stated = [key for key in keys if getattr(self, key) != "auto"]
+            if stated and self.target not in ("auto", target):
+                raise ValueError(
+                    f'{stated[0]}: is of {owner}, and target = "{self.target}" deploys none; '
+                    f"remove {stated[0]}, or target"
+                )
         return self
 
 

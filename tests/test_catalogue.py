@@ -52,10 +52,35 @@ SCHEDULE = "[m.deploy]\nprovisioned = 1\n[[m.deploy.schedule]]\n"
             f'{SCHEDULE}cron = "0 8 ? * MON-FRI *"\nminimum = 3\nmaximum = 2\n',
             "[m.deploy.schedule] minimum: got 3, expected at most maximum, which is 2",
         ),
+        *(
+            (
+                f'[m.deploy]\ntarget = "{target}"\n{key} = {value}\n',
+                f'[m.deploy] {key}: is of {owner}, and target = "{target}" deploys none; remove {key}, or target',
+            )
+            for target, owner, keys in (
+                ("lambda", "a GPU endpoint", {"mode": '"realtime"', "instance_type": '"ml.g6.xlarge"'}),
+                ("gpu", "a function that holds the model", {"memory_mib": "1769", "architecture": '"arm64"'}),
+            )
+            for key, value in keys.items()
+        ),
     ],
 )
 def test_what_could_not_be_deployed_is_refused(tmp_path: Path, tables: str, said: str) -> None:
     assert said in said_of(tmp_path, tables)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'target = "lambda"\nmode = "auto"\ninstance_type = "auto"\n',
+        'target = "gpu"\nmemory_mib = "auto"\narchitecture = "auto"\n',
+        'memory_mib = 1769\ninstance_type = "ml.g6.xlarge"\n',
+    ],
+)
+def test_keys_of_the_other_target_may_stand_where_they_change_nothing(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "models.toml"
+    path.write_text(f"{MODEL}[m.deploy]\n{table}", encoding="utf-8")
+    assert read_catalogue(path)["m"].deploy
 
 
 @pytest.mark.parametrize(

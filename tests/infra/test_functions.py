@@ -90,17 +90,18 @@ WARM = """
 source = "checkpoint"
 task = "text-classification"
 [warm.deploy]
-target = "{target}"
-memory_mib = 1769
 triggers = {triggers}
 concurrency = 3
 provisioned = 2
-mode = "realtime"
-instance_type = "ml.g6.xlarge"
+{target}
 """
 
 
-@pytest.mark.parametrize("target", ["lambda", "gpu"])
+@pytest.mark.parametrize(
+    "target",
+    ['target = "lambda"\nmemory_mib = 1769', 'target = "gpu"\nmode = "realtime"\ninstance_type = "ml.g6.xlarge"'],
+    ids=["lambda", "gpu"],
+)
 @pytest.mark.parametrize(
     ("triggers", "warm"), [(["queue"], "Queue"), (["bucket", "queue"], "Queue"), (["bucket"], "Bucket")]
 )
