@@ -9,11 +9,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from infra.domains import Domain
 from layers.errors import CatalogueError
+from layers.toml_tables import named_table
 
 RetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]
 Rollout = Literal["all-at-once", "canary-5-minutes", "canary-30-minutes", "linear-10-minutes"]
@@ -70,14 +70,4 @@ def read_stage(path: Path, name: str) -> Stage:
     table = tables.get(name)
     if not isinstance(table, dict):
         raise CatalogueError(f"{path}: no stage {name!r}: got {', '.join(tables) or 'no tables'}. Pass -c stage=NAME.")
-    try:
-        return Stage.model_validate({**table, "name": name})
-    except ValidationError as error:
-        raise CatalogueError(f"{path}: [{name}] {'; '.join(map(_explain, error.errors()))}") from error
-
-
-def _explain(item: ErrorDetails) -> str:
-    """One error of pydantic; those of a whole table name their key themselves."""
-    said = item["msg"].removeprefix("Value error, ")
-    place = ".".join(str(part) for part in item["loc"])
-    return f"key '{place}': got {item['input']!r}, {said}" if place else said
+    return named_table(Stage, path, name, table)

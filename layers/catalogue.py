@@ -1,21 +1,20 @@
 """`models.toml`: one typed table per model, read into frozen `ModelSpec`s.
 
-An unknown key, a missing required one or a wrong type is one `CatalogueError` that names the table,
-the key and the nearest valid one. Nothing here opens a checkpoint.
+What is wrong in a table is one `CatalogueError`, as `toml_tables` says it. Nothing here opens a checkpoint.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from layers.errors import CatalogueError
+from layers.toml_tables import named_table, suggest
 
 Task = Literal[
     "text-classification",
@@ -221,7 +220,7 @@ def select(catalogue: dict[str, ModelSpec], names: list[str]) -> list[ModelSpec]
     unknown = [name for name in names if name not in catalogue]
     if unknown:
         raise CatalogueError(
-            f"unknown model {unknown[0]!r}: {_suggest(unknown[0], list(catalogue))}"
+            f"unknown model {unknown[0]!r}: {suggest(unknown[0], list(catalogue))}"
             f"The catalogue has: {', '.join(catalogue) or 'no models'}."
         )
     return [catalogue[name] for name in names] if names else list(catalogue.values())
@@ -232,49 +231,5 @@ def _read_table(path: Path, name: str, table: Any) -> ModelSpec:
         raise CatalogueError(
             f"{path}: {name} = {table!r} stands outside a table; models are tables like [{name}] with source and task"
         )
-    if "name" in table:
-        raise CatalogueError(f"{path}: [{name}] key 'name': the table's title is the name; remove the key")
-    try:
-        return ModelSpec.model_validate({"name": name, **table})
-    except ValidationError as error:
-        mistakes = [_explain(name, item).removesuffix(".") for item in error.errors()]
-        raise CatalogueError(f"{path}: {'; '.join(mistakes)}.") from error
-
-
-def _explain(name: str, item: Any) -> str:
-    """One pydantic error as: which table, which key, got, expected, nearest valid key."""
-    *tables, key = [str(part) for part in item["loc"] if isinstance(part, str)] or [""]
-    title = f"[{'.'.join([name, *tables])}]"
-    if item["type"] == "extra_forbidden":
-        valid = [key for key in _table_of(tables).model_fields if key != "name"]
-        return f"{title} unknown key '{key}': {_suggest(key, valid)}Valid keys: {', '.join(valid)}."
-    if item["type"] == "missing":
-        required = [key for key, field in _table_of(tables).model_fields.items() if field.is_required()]
-        entry = f"every entry needs {', '.join(required)}"
-        model = "every model needs source and task (and revision for hf://)"
-        return f"{title} missing key '{key}': {entry if tables else model}."
-    if item["type"] == "value_error":  # of a whole table
-        return f"[{'.'.join([name, *tables, key]).rstrip('.')}] {item['msg'].removeprefix('Value error, ')}"
-    nearest = ""
-    if item["type"] == "literal_error" and isinstance(item["input"], str):
-        options = re.findall(r"'([^']*)'", item["ctx"]["expected"])
-        nearest = f" {_suggest(item['input'], options)}".rstrip()
-    return f"{title} key '{key}': got {item['input']!r}, {_lower_first(item['msg'])}.{nearest}"
-
-
-def _table_of(tables: list[str]) -> type[BaseModel]:
-    model: type[BaseModel] = ModelSpec
-    for table in tables:
-        annotation = model.model_fields[table].annotation
-        candidates = [annotation, *get_args(annotation)]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return model
-
-
-def _suggest(word: str, options: list[str]) -> str:
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}? " if close else ""
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    required = "every model needs source and task (and revision for hf://)"
+    return named_table(ModelSpec, path, name, table, required)

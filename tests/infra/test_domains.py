@@ -129,16 +129,18 @@ def test_models_without_a_domain_have_no_distribution(dev: Templates, prod: Temp
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ('name = "https://a.example.org"', "key 'domains.plain-v1.5.name': got 'https://a.example.org'"),
-        ('name = "*.example.org"', "key 'domains.plain-v1.5.name'"),
+        ('name = "https://a.example.org"', "[dev.domains.plain-v1.5] key 'name': got 'https://a.example.org'"),
+        ('name = "*.example.org"', "[dev.domains.plain-v1.5] key 'name'"),
         (
             'certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/0a1b"',
             "expected arn:aws:acm:us-east-1:ACCOUNT:certificate/ID: CloudFront takes certificates of us-east-1 alone",
         ),
-        ('hosted_zone_id = "example.org"', "key 'domains.plain-v1.5.hosted_zone_id'"),
-        ('signed_by = "nobody"', "key 'domains.plain-v1.5.signed_by'"),
+        ('hosted_zone_id = "example.org"', "[dev.domains.plain-v1.5] key 'hosted_zone_id'"),
+        ('signed_by = "cloudfrnot"', "[dev.domains.plain-v1.5] key 'signed_by': got 'cloudfrnot', input should be"),
+        ('signed_by = "cloudfrnot"', "did you mean 'cloudfront'?"),
         ('web_acl_arn = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/a/b"', "one made for CloudFront"),
-        ("zone = 1", "key 'domains.plain-v1.5.zone'"),
+        ("hosted_zone = 1", "[dev.domains.plain-v1.5] unknown key 'hosted_zone': did you mean 'hosted_zone_id'? Valid"),
+        ("nme = 1", "did you mean 'name'? Valid keys: name, certificate_arn"),
     ],
 )
 def test_a_domain_that_is_wrong_is_named(tmp_path: Path, table: str, said: str) -> None:
