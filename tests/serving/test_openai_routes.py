@@ -78,6 +78,7 @@ def test_tokens_are_drawn_unless_the_temperature_is_0(client: TestClient) -> Non
     assert text(seed=3) == text(seed=3) != text(temperature=0)
     assert text(seed=-3) == text(seed=-3)
     assert text(temperature=0, top_p=0.5, top_k=3) == text(temperature=0) == text(do_sample=False)
+    assert text(temperature=2, do_sample=False) == text(temperature=0, do_sample=True, seed=3) == text(temperature=0)
     assert text(seed=3, top_k=1) == text(temperature=0)
 
 

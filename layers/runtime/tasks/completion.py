@@ -17,7 +17,7 @@ from layers.errors import InputError
 from layers.runtime.generation.continuation import Continuation, Prompt
 from layers.runtime.generation.options import DecodingOptions, FinishReason
 from layers.runtime.run import NamedToken, Run, StreamEvent, named
-from layers.runtime.tasks.decoding import SAMPLING, Count, DecodingParameters
+from layers.runtime.tasks.decoding import Count, DecodingParameters
 from layers.runtime.tasks.task import Task, built_for
 from layers.runtime.tasks.text_generation import read_prompts
 from layers.runtime.tasks.tokens import are_tokens
@@ -65,9 +65,9 @@ class CompletionParameters(DecodingParameters):
             # OpenAI's seeds may be negative.
             stated["seed"] = self.seed % 2**63
         if self.temperature == 0:
-            # The likeliest token is the same whatever else is cut off.
-            stated = {name: value for name, value in stated.items() if name not in SAMPLING}
-        return DecodingParameters.read({"do_sample": self.temperature != 0, **stated, "num_beams": 1})
+            # text-generation has no such temperature, which is that of no sampling.
+            stated = {name: value for name, value in stated.items() if name != "temperature"} | {"do_sample": False}
+        return DecodingParameters.read({"do_sample": True, **stated, "num_beams": 1})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 A parameter that the request states holds; then what generation_config.json states; then the neutral value.
 transformers' own defaults that no checkpoint stated (top_k 50, 20 tokens) are not applied, as in
-text-generation-inference. As there, a parameter of sampling asks for sampling; with do_sample false it is refused.
+text-generation-inference. As there, a parameter of sampling asks for sampling. But do_sample false is greedy whatever
+stands beside it, as in transformers: LangChain's client always sends both.
 """
 
 from __future__ import annotations
@@ -111,12 +112,7 @@ class DecodingParameters(StrictParameters):
     def _sampling(self, generation: Generation) -> dict[str, Any] | None:
         """Temperature and cuts; None when the likeliest token is taken."""
         stated = {name: getattr(self, name) for name in SAMPLING if getattr(self, name) is not None}
-        asked = [name for name, value in stated.items() if value != SAMPLING[name]]
-        if self.do_sample is False and asked:
-            raise InputError(
-                f"parameters contradict each other: do_sample is false, {asked[0]} is {stated[asked[0]]}. "
-                "Leave one of them out."
-            )
+        asked = any(value != SAMPLING[name] for name, value in stated.items())
         if not (generation.defaults.do_sample or asked if self.do_sample is None else self.do_sample):
             return None
         return {

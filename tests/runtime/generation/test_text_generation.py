@@ -117,6 +117,15 @@ def test_sampling_is_asked_for_by_its_parameters_and_repeats_with_a_seed(predict
     assert generated(predictor, seed=unseeded["details"]["seed"], **settings)[0] == unseeded
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+def test_do_sample_false_is_greedy_whatever_stands_beside_it(predictor: Predictor, beams: int) -> None:
+    parameters = {"max_new_tokens": 8, "do_sample": False, "num_beams": beams}
+    heated = {"temperature": 8.0, "top_k": 50, "top_p": 0.9, "typical_p": 0.9, "min_p": 0.1}
+    prediction = predictor.predict(PROMPT, {**parameters, **heated})
+    assert prediction.value == generated(predictor, **parameters)
+    assert prediction.repeatable
+
+
 def test_best_of_is_the_likeliest(predictor: Predictor) -> None:
     settings: dict[str, Any] = {"max_new_tokens": 5, "temperature": 6.0, "details": True}
 
@@ -176,7 +185,6 @@ def test_what_nobody_asked_for_is_what_fits(predictor: Predictor) -> None:
         ({"max_tokens": 5}, "unknown parameter 'max_tokens': expected one of max_new_tokens"),
         ({"temperature": 0.0}, "parameter 'temperature': got 0.0"),
         ({"top_p": 1.5}, "parameter 'top_p': got 1.5"),
-        ({"do_sample": False, "temperature": 0.5}, "do_sample is false, temperature is 0.5"),
         ({"do_sample": True, "num_beams": 2}, "num_beams is 2 and tokens are sampled"),
         ({"num_beams": 2, "stop": ["a"]}, "stop is given and num_beams is 2"),
         ({"num_return_sequences": 2}, "'num_return_sequences': got 2, expected at most 1"),
