@@ -22,8 +22,8 @@ class Metrics:
     """Sums up one invocation at a time; dimensions are the service and what triggered it."""
 
     def __init__(self, trigger: str, stream: TextIO | None = None) -> None:
-        self._dimensions = {"service": os.environ.get("POWERTOOLS_SERVICE_NAME", "hundredfold"), "trigger": trigger}
-        self._namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "Hundredfold")
+        self._dimensions = {"service": os.environ.get("POWERTOOLS_SERVICE_NAME") or "hundredfold", "trigger": trigger}
+        self._namespace = os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or "Hundredfold"
         self._disabled = os.environ.get("POWERTOOLS_METRICS_DISABLED", "false").lower() in ("1", "true")
         self._stream = stream
         self._lock = Lock()

@@ -13,6 +13,10 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from layers.errors import ArtifactError
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
 
 class JsonFormatter(logging.Formatter):
     """Formats a record, its `extra={"fields": {...}}` and its exception as one JSON object."""
@@ -28,7 +32,7 @@ class JsonFormatter(logging.Formatter):
             "location": f"{record.funcName}:{record.lineno}",
             "message": record.getMessage(),
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "service": os.environ.get("POWERTOOLS_SERVICE_NAME", "hundredfold"),
+            "service": os.environ.get("POWERTOOLS_SERVICE_NAME") or "hundredfold",
         }
         if self.request_id is not None:
             line["function_request_id"] = self.request_id
@@ -39,13 +43,23 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_to_stderr() -> JsonFormatter:
-    """Send the project's records to stderr, and there only; returns the formatter, to name requests to it."""
+    """Send the project's records to stderr, and there only; returns the formatter, to name requests to it.
+
+    Raises ArtifactError for a level that is none.
+    """
     formatter = JsonFormatter()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logger = logging.getLogger("hundredfold")
     logger.handlers = [handler]
-    logger.setLevel(os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO").upper())
+    logger.setLevel(_level())
     # Lambda's runtime has a handler at the root, which would write every record a second time.
     logger.propagate = False
     return formatter
+
+
+def _level() -> str:
+    stated = os.environ.get("POWERTOOLS_LOG_LEVEL") or "INFO"
+    if stated.upper() not in LEVELS:
+        raise ArtifactError(f"POWERTOOLS_LOG_LEVEL: got {stated!r}, expected one of {', '.join(LEVELS)}")
+    return stated.upper()

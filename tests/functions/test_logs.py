@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+from collections.abc import Iterator
 
-from functions.logs import JsonFormatter
+import pytest
+
+from functions.emf import Metrics
+from functions.logs import JsonFormatter, log_to_stderr
+from layers.errors import ArtifactError
+
+
+@pytest.fixture
+def own_logger() -> Iterator[logging.Logger]:
+    """The project's logger, which is afterwards what it was."""
+    logger = logging.getLogger("hundredfold")
+    before = (logger.handlers, logger.level, logger.propagate)
+    yield logger
+    logger.handlers, logger.level, logger.propagate = before
 
 
 def record(**fields: object) -> logging.LogRecord:
@@ -38,3 +53,24 @@ def test_an_exception_stays_on_its_line() -> None:
         line = JsonFormatter().format(record(exc_info=(type(error), error, error.__traceback__)))
     assert "\n" not in line
     assert "ZeroDivisionError: no" in json.loads(line)["exception"]
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, own_logger: logging.Logger) -> None:
+    for name in ("SERVICE_NAME", "LOG_LEVEL", "METRICS_NAMESPACE", "METRICS_DISABLED"):
+        monkeypatch.setenv(f"POWERTOOLS_{name}", "")
+    assert json.loads(log_to_stderr().format(record()))["service"] == "hundredfold"
+    assert own_logger.level == logging.INFO
+    log = io.StringIO()
+    metrics = Metrics("queue", log)
+    metrics.add("BatchSize", 1)
+    metrics.flush({})
+    line = json.loads(log.getvalue())
+    [directive] = line["_aws"]["CloudWatchMetrics"]
+    assert (line["service"], directive["Namespace"]) == ("hundredfold", "Hundredfold")
+
+
+@pytest.mark.usefixtures("own_logger")
+def test_a_level_that_is_none_is_refused_by_the_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "loud")
+    with pytest.raises(ArtifactError, match="POWERTOOLS_LOG_LEVEL: got 'loud', expected one of DEBUG, INFO"):
+        log_to_stderr()
