@@ -202,9 +202,11 @@ class GenerationEngine:
         """Raises InputError (422) for what a limit, the model or the memory for keys and values has no room for."""
         room = self.room(prompt)
         if options.max_new_tokens > room:
+            begun = options.begun
             raise InputError(
-                f"parameter 'max_new_tokens': got {options.max_new_tokens} after {len(prompt.tokens)} tokens of "
-                f"input, expected at most {room}: {self.manifest.name} takes {self.max_total_tokens} in all"
+                f"parameter 'max_new_tokens': got {options.max_new_tokens + begun} after {len(prompt.tokens) - begun} "
+                f"tokens of input, expected at most {room + begun}: {self.manifest.name} takes "
+                f"{self.max_total_tokens} in all"
                 f"{'' if self.limits.new_tokens is None else f' and writes {self.limits.new_tokens} here'}."
             )
         self._slots.admit(max(rows, options.num_beams), len(prompt.tokens) + options.max_new_tokens)

@@ -54,9 +54,18 @@ class DecodingParameters(StrictParameters):
     early_stopping: bool | Literal["never"] | None = None
 
     def options(
-        self, generation: Generation, prompt_tokens: int, room: int, *, default_new_tokens: int, **more: Any
+        self,
+        generation: Generation,
+        prompt_tokens: int,
+        room: int,
+        *,
+        default_new_tokens: int,
+        begun: int = 0,
+        **more: Any,
     ) -> DecodingOptions:
         """Resolved for a prompt of so many tokens, which `room` can follow; `more` are further fields.
+
+        New tokens are counted as transformers' generate counts them, which writes the `begun` last of the prompt.
 
         Raises InputError for parameters that contradict each other.
         """
@@ -85,7 +94,7 @@ class DecodingParameters(StrictParameters):
             "presence_penalty": self.presence_penalty or 0.0,
             "no_repeat_ngram_size": _first(self.no_repeat_ngram_size, defaults.no_repeat_ngram_size, 0),
             "bad_words_ids": tuple(map(tuple, self.bad_words_ids or ())) or defaults.bad_words_ids,
-            "min_new_tokens": _first(self.min_new_tokens, defaults.min_new_tokens),
+            "min_new_tokens": max(0, _first(self.min_new_tokens, defaults.min_new_tokens) - begun),
             # Asked for, new tokens take the place of the checkpoint's length, as in transformers.
             "min_length": _first(self.min_length, defaults.min_length if self.min_new_tokens is None else 0),
             "length_penalty": _first(self.length_penalty, defaults.length_penalty),
@@ -93,7 +102,7 @@ class DecodingParameters(StrictParameters):
             "stop": tuple(self.stop or ()),
         }
         return DecodingOptions(
-            max_new_tokens=self._new_tokens(generation, prompt_tokens, room, default_new_tokens),
+            max_new_tokens=self._new_tokens(generation, prompt_tokens, room, default_new_tokens, begun),
             do_sample=sampling is not None,
             seed=_first(self.seed, secrets.randbits(63)) if sampling is not None else 0,
             seed_sent=self.seed is not None,
@@ -104,6 +113,7 @@ class DecodingParameters(StrictParameters):
             forced_eos_token_id=defaults.forced_eos_token_id,
             eos_token_ids=generation.eos_token_ids,
             renormalize_logits=defaults.renormalize_logits,
+            begun=begun,
             **chosen,
             **(sampling or {}),
             **more,
@@ -120,7 +130,7 @@ class DecodingParameters(StrictParameters):
             for name, neutral in SAMPLING.items()
         }
 
-    def _new_tokens(self, generation: Generation, prompt_tokens: int, room: int, default: int) -> int:
+    def _new_tokens(self, generation: Generation, prompt_tokens: int, room: int, default: int, begun: int) -> int:
         defaults = generation.defaults
         if self.max_length is not None:
             if self.max_new_tokens is not None:
@@ -132,11 +142,17 @@ class DecodingParameters(StrictParameters):
                 )
             return self.max_length - prompt_tokens
         if self.max_new_tokens is not None:
-            return self.max_new_tokens
+            if self.max_new_tokens <= begun:
+                raise InputError(
+                    f"parameter 'max_new_tokens': got {self.max_new_tokens}, expected more than {begun}, which the "
+                    "language takes."
+                )
+            return self.max_new_tokens - begun
         # What nobody asked for is what fits.
-        length = defaults.max_length - prompt_tokens if defaults.max_length is not None else None
-        unasked = _first(defaults.max_new_tokens, length if length and length > 0 else None, default)
-        return min(int(unasked), room)
+        length = 0 if defaults.max_length is None else defaults.max_length - prompt_tokens
+        if defaults.max_new_tokens is not None or length < 1:
+            length = max(1, _first(defaults.max_new_tokens, default) - begun)
+        return min(length, room)
 
 
 def _first(*values: Any) -> Any:

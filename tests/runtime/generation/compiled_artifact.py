@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer
 
@@ -15,13 +16,14 @@ from layers.compiler.recipe import open_recipe, save
 from tests.runtime.toy_artifact import _manifest
 
 
-def write_compiled(checkpoint: Path, task: str, directory: Path) -> Path:
-    """Write the artifact of a checkpoint that writes text."""
+def write_compiled(checkpoint: Path, task: str, directory: Path, **more: Any) -> Path:
+    """Write the artifact of a checkpoint that writes text; `more` are fields of `Generation` in place of its own."""
     recipe = open_recipe(checkpoint, task)
     assert isinstance(recipe, GenerativeRecipe)
     names = {part: save(model, directory, "fp32", part) for part, (model, _) in recipe.graphs(FP32).items()}
     shutil.copy(checkpoint / "tokenizer.json", directory)
-    generation = describe_generation(recipe, AutoTokenizer.from_pretrained(checkpoint), None)
+    described = describe_generation(recipe, AutoTokenizer.from_pretrained(checkpoint), None)
+    generation = described.model_copy(update=more)
     generation.write(directory)
     files = {path.name: record_file(path).model_dump() for path in directory.iterdir()}
     limit = generation.source_max_tokens or generation.max_tokens

@@ -109,7 +109,7 @@ def test_languages_by_their_tokens(tmp_path: Path) -> None:
     languages = {"source:eng": (40,), "source:deu": (41,), "target:eng": (40,), "target:deu": (41,)}
     toy, predictor = translator(tmp_path, prefixes=languages, defaults=GenerationDefaults(forced_bos_token_id=40))
     answer = predictor.predict(TEXT, {"src_lang": "eng", "tgt_lang": "deu", "max_new_tokens": 5}).value
-    assert answer == [{"translation_text": written(predictor, toy, [40, *ids(predictor, TEXT)], 5, start=(0, 41))}]
+    assert answer == [{"translation_text": written(predictor, toy, [40, *ids(predictor, TEXT)], 4, start=(0, 41))}]
     assert isinstance(predictor.engine, GenerationEngine)
     after_the_default = [40, *toy.greedy((0, 40), 4, ids(predictor, TEXT))]
     unasked = predictor.predict(TEXT, {"max_new_tokens": 5}).value
@@ -117,6 +117,14 @@ def test_languages_by_their_tokens(tmp_path: Path) -> None:
     for parameters, message in (
         ({"src_lang": "eng"}, "expected both or neither"),
         ({"src_lang": "eng", "tgt_lang": "fra"}, "parameter 'tgt_lang': got 'fra', expected one of deu, eng"),
+        (
+            {"src_lang": "eng", "tgt_lang": "deu", "max_new_tokens": 1},
+            "parameter 'max_new_tokens': got 1, expected more than 1, which the language takes",
+        ),
+        (
+            {"src_lang": "eng", "tgt_lang": "deu", "max_new_tokens": 300},
+            "got 300 after 1 tokens of input, expected at most 299",
+        ),
     ):
         with pytest.raises(InputError) as refusal:
             predictor.predict(TEXT, parameters)

@@ -48,3 +48,33 @@ def test_sources_are_rewritten_as_by_generate(tmp_path: Path, task: str) -> None
             [row] = model.generate(**source, max_new_tokens=NEW, do_sample=False)
         expected = [{key: tokenizer.decode(row, skip_special_tokens=True)}]
         assert predictor.predict(text, {"max_new_tokens": NEW}).value == expected
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_new_tokens": NEW},
+        {"max_new_tokens": 2},
+        {"max_length": NEW},
+        {"max_new_tokens": 40, "min_new_tokens": 20},
+        {"max_new_tokens": NEW, "num_beams": 3, "early_stopping": "never"},
+    ],
+    ids=lambda settings: " ".join(settings),
+)
+def test_new_tokens_are_counted_as_by_generate_which_writes_the_language(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    checkpoint, language = MODELS / "debian-summarizer", 40
+    prefixes = {"source:eng": (), "target:deu": (language,)}
+    predictor = Predictor.load(write_compiled(checkpoint, "translation", tmp_path, prefixes=prefixes), threads=1)
+    model: Any = AutoModelForSeq2SeqLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
+    tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
+    for text in TEXTS[4:6]:
+        source = tokenizer(text, truncation=True, max_length=predictor.manifest.limits.max_tokens, return_tensors="pt")
+        with torch.inference_mode():
+            [row] = model.generate(**source, forced_bos_token_id=language, do_sample=False, **settings)
+        start, first, *rest = row.tolist()
+        assert (start, first) == (model.config.decoder_start_token_id, language)
+        prediction = predictor.predict(text, {"src_lang": "eng", "tgt_lang": "deu", **settings})
+        assert prediction.value == [{"translation_text": tokenizer.decode(rest, skip_special_tokens=True)}]
+        assert prediction.generated_tokens == len(rest)
