@@ -58,15 +58,23 @@ def _best_timed(variants: list[Variant], threads: str) -> Variant:
 
 
 def _explain(spec: ModelSpec, variants: list[Variant], target: InstructionSet) -> str:
-    tried = [v for v in variants if v.precision == spec.precision and target in v.exact_on]
+    # With "auto" only a card has nothing to serve: fp32 is a processor's, and always passes there.
+    wanted, otherwise = f"{spec.precision} ", 'Use precision = "auto" to ship the fastest that passes'
+    if spec.precision == "auto":
+        wanted, otherwise = "", "Build for a processor"
+    tried = [v for v in variants if spec.precision in ("auto", v.precision) and target in v.exact_on]
     if not tried:
-        return f'{spec.name}: no {spec.precision} variant is exact on {target}. Use precision = "auto".'
-    best = min(tried, key=lambda variant: variant.verdict.drop)
+        return f'{spec.name}: no {wanted}variant is exact on {target}. Use precision = "auto".'
+    failed = f"{spec.name}: no {wanted}variant passed the gate for {target}"
+    # What is not finite has no value, and none is nearer to fp32 than another.
+    finite = [variant for variant in tried if variant.verdict.n]
+    if not finite:
+        return f"{failed}: answers are not finite. {otherwise}. Nothing was written."
+    best = min(finite, key=lambda variant: variant.verdict.drop)
     verdict = best.verdict
     return (
-        f"{spec.name}: no {spec.precision} variant passed the gate for {target}. The best, {best.name}, has "
+        f"{failed}. The best, {best.name}, has "
         f"{verdict.metric} {verdict.value:.4f} against fp32's {verdict.reference:.4f}: dropped {verdict.drop:.2%}, "
         f"allowed {verdict.max_drop:.2%} (n {verdict.n}, 95% interval {verdict.interval[0]:+.2%} to "
-        f'{verdict.interval[1]:+.2%}). Use precision = "auto" to ship the fastest that passes, or raise gate.max_drop. '
-        "Nothing was written."
+        f"{verdict.interval[1]:+.2%}). {otherwise}, or raise gate.max_drop. Nothing was written."
     )

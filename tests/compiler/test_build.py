@@ -218,6 +218,16 @@ def test_a_card_is_built_for_without_one(build_sections: BuildSections, tmp_path
         manifest.variant_for("x86_64-vnni")
 
 
+def test_where_nothing_passes_on_a_card_the_best_is_named(build_sections: BuildSections, tmp_path: Path) -> None:
+    """fp32 of a processor is no variant of a card's, so "auto" has nothing to fall back to either."""
+    with pytest.raises(GateError) as refused:
+        build_sections(tmp_path / "out", target="cuda", gate={"metric": "logit_error", "max_drop": 0.0})
+    said = str(refused.value)
+    assert "no variant passed the gate for cuda. The best, fp32-cuda, has logit_error" in said
+    assert "or raise gate.max_drop. Nothing was written." in said
+    assert 'Use precision = "auto"' not in said
+
+
 def test_layers_beyond_float16_are_named(build_sections: BuildSections, tmp_path: Path) -> None:
     """One channel of a feed-forward is near 100,000, which float16 has not and the next product brings back to 1."""
     source = tmp_path / "wide"
@@ -232,6 +242,8 @@ def test_layers_beyond_float16_are_named(build_sections: BuildSections, tmp_path
     assert (half.verdict.passed, half.verdict.metric) == (False, "not finite")
     assert half.overflows == (f"{at}.lin2",)
     assert manifest.chosen == {"cuda": "bf16"}
+    with pytest.raises(GateError, match=r'no fp16 .* for cuda: answers are not finite\. Use precision = "auto"'):
+        build_sections(tmp_path / "half", target="cuda", source=str(source), precision="fp16")
 
 
 @pytest.mark.parametrize(
