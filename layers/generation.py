@@ -51,7 +51,10 @@ LOGIT_POSITIONS, LOGIT_ROWS, POSITION_IDS, BEST, BEST_SCORE = (
 
 
 class CacheLayout(Record):
-    """One layer's key and value buffers are each [batch, kv_heads, capacity, head_dim], float32."""
+    """One layer's key and value buffers are each [batch, kv_heads, capacity, head_dim], on a processor float32.
+
+    `cross_heads` and `cross_head_dim` are of the keys and values of a source, in encoder-decoders.
+    """
 
     layers: int
     kv_heads: int
@@ -89,10 +92,9 @@ class Generation(Record):
     """`generation.json`.
 
     `max_tokens` is the longest sequence the decoder takes, prompt and answer together. `source_max_tokens` is the
-    encoder's limit for encoder-decoders. `position_independent` is true when a token's key and value do not depend on
-    how its prompt was cut into runs, which prefix reuse needs. `prefixes` maps a language code to the token ids that
-    start the source (`source:CODE`) or the target (`target:CODE`) of a multilingual translator.
-    `special_tokens` are the tokenizer's by name (`bos_token`, ...), as chat templates know them.
+    encoder's limit for encoder-decoders. `prefixes` maps a language to the token ids that start the source
+    (`source:CODE`) or the target (`target:CODE`) of a multilingual translator, `task_prefixes` a task to the text before
+    its source. `special_tokens` are the tokenizer's by name (`bos_token`, ...), as chat templates know them.
     """
 
     kind: Literal["decoder", "encoder-decoder"]

@@ -22,7 +22,7 @@ class Prompt:
 
 @dataclass(slots=True)
 class Continuation:
-    """One text that was written. `tokens` hold the one that ended it; `score` is a beam's."""
+    """One text that was written. `events` are its tokens, with the one that ended it; `score` is a beam's."""
 
     text: str = ""
     finish: FinishReason = "length"

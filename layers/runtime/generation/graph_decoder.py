@@ -27,7 +27,7 @@ SCORED_TOKENS = 64
 
 
 class GraphDecoder:
-    """A `Decoder` over onnxruntime, for rows of at most `max_rows` and sequences of at most `generation.max_tokens`.
+    """A `Decoder` over onnxruntime, for sequences of at most `generation.max_tokens`.
 
     `divisible` says that a token's keys and values do not depend on which others are computed with it: only then are
     prompts computed in parts, and `prefixes` given. Rows that branched from one prompt share its part of the cache by
@@ -60,7 +60,7 @@ class GraphDecoder:
         self._longest = 0
         # Logical row i stands in physical row places[i]; None while they are the same.
         self._places: npt.NDArray[np.int64] | None = None
-        # Rows of equal origin have the first `prompt_length` tokens of one prompt.
+        # Rows of equal origin have all of one prompt.
         self._origins: list[int] = []
         self._prompt = NO_TOKENS
         self._fed: list[int] = []
