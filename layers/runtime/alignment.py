@@ -60,13 +60,20 @@ class AlignedEncoding(Encoding):
 
 
 def windows(
-    whole: AlignedEncoding, sequence: int, max_tokens: int, stride: int, *, shrink_stride: bool = False
+    whole: AlignedEncoding,
+    sequence: int,
+    max_tokens: int,
+    stride: int,
+    *,
+    shrink_stride: bool = False,
+    from_end: bool = False,
 ) -> list[AlignedEncoding]:
     """Cut text number `sequence` of `whole` so that each part fits beside all other tokens; neighbours share `stride`.
 
-    One window when everything fits. As tokenizers' truncation with a stride, to the right. With `shrink_stride`, one
-    that is not smaller than a part becomes half of it. Raises InputError (422) where it stays too large, where there is
-    no room, or for more than MAX_WINDOWS.
+    One window when everything fits. As tokenizers' truncation with a stride: the last part is the short one, and
+    `from_end`, where the text's end comes first, that of its beginning. With `shrink_stride`, a stride that is not
+    smaller than a part becomes half of it. Raises InputError (422) where it stays too large, where there is no room, or
+    for more than MAX_WINDOWS.
     """
     if len(whole) <= max_tokens:
         return [whole]
@@ -89,10 +96,12 @@ def windows(
             f"input is too long: got {len(places)} tokens, which are {len(starts)} parts of {room} that share "
             f"{stride}; expected at most {MAX_WINDOWS} parts. Shorten it, or let the parts share less."
         )
+    if from_end:
+        parts = [places[max(0, len(places) - start - room) : len(places) - start] for start in starts]
+    else:
+        parts = [places[start : start + room] for start in starts]
     return [
         # What was cut before is counted once.
-        whole.kept(
-            np.sort(np.concatenate([others, places[start : start + room]])), 0 if start else whole.truncated_tokens
-        )
-        for start in starts
+        whole.kept(np.sort(np.concatenate([others, part])), 0 if number else whole.truncated_tokens)
+        for number, part in enumerate(parts)
     ]

@@ -190,6 +190,7 @@ class Run:
         *,
         stride: int,
         shrink_stride: bool = False,
+        truncation_direction: Direction | None = None,
         max_tokens: int | None = None,
         max_first_tokens: int | None = None,
     ) -> list[AlignedEncoding]:
@@ -200,6 +201,7 @@ class Run:
             pair,
             stride=stride,
             shrink_stride=shrink_stride,
+            truncation_direction=truncation_direction,
             max_tokens=max_tokens,
             max_first_tokens=max_first_tokens,
         )

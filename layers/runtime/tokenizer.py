@@ -135,12 +135,14 @@ class TextTokenizer:
         *,
         stride: int,
         shrink_stride: bool = False,
+        truncation_direction: Direction | None = None,
         max_tokens: int | None = None,
         max_first_tokens: int | None = None,
     ) -> list[AlignedEncoding]:
         """A long text in overlapping parts, nothing cut: of the second text where there are two.
 
-        `max_first_tokens` is what is kept of the first of two. Raises InputError as `alignment.windows`.
+        The first part is what truncation would leave. `max_first_tokens` is what is kept of the first of two. Raises
+        InputError as `alignment.windows`.
         """
         whole = self._whole(text, pair)
         first = np.flatnonzero(whole.sequence_ids == 0)
@@ -148,7 +150,12 @@ class TextTokenizer:
         if cut > 0:
             whole = whole.kept(np.setdiff1d(np.arange(len(whole)), first[max_first_tokens:]), cut)
         return windows(
-            whole, 0 if pair is None else 1, max_tokens or self.max_tokens, stride, shrink_stride=shrink_stride
+            whole,
+            0 if pair is None else 1,
+            max_tokens or self.max_tokens,
+            stride,
+            shrink_stride=shrink_stride,
+            from_end=(truncation_direction or self._truncation_side) == "left",
         )
 
     def tokens(self, text: str, *, add_special_tokens: bool = True) -> list[dict[str, Any]]:

@@ -80,7 +80,8 @@ def _parts(run: Run, texts: Sequence[str], options: TaggingParameters) -> list[l
             f"parameter 'stride': got {options.stride}, expected fewer than the {run.max_tokens} "
             "tokens that the model takes."
         )
-    return [run.windows(text, stride=options.stride) for text in texts]
+    direction = options.truncation_direction
+    return [run.windows(text, stride=options.stride, truncation_direction=direction) for text in texts]
 
 
 def _entities(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,19 @@ def tokenized(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return written[key]
 
     return write
+
+
+@pytest.fixture(scope="session")
+def cut_from_the_left(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Copies a checkpoint whose tokenizer then says that texts are cut at their beginning."""
+
+    def copy(checkpoint: Path) -> Path:
+        copied = shutil.copytree(checkpoint, tmp_path_factory.mktemp("left") / checkpoint.name)
+        settings = json.loads((copied / "tokenizer_config.json").read_text(encoding="utf-8"))
+        (copied / "tokenizer_config.json").write_text(json.dumps({**settings, "truncation_side": "left"}), "utf-8")
+        return copied
+
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,19 @@ def test_long_contexts_are_read_in_parts(checkpoint: Path, predictor: Predictor,
         assert LONG[entry["start"] : entry["end"]] == entry["answer"]
 
 
+@pytest.mark.parametrize("stride", [0, 5, 20])
+def test_parts_begin_at_the_end_where_the_tokenizer_cuts_the_beginning(
+    checkpoint: Path,
+    compiled: Callable[[Path, str], Predictor],
+    cut_from_the_left: Callable[[Path], Path],
+    stride: int,
+) -> None:
+    left = cut_from_the_left(checkpoint)
+    windows = {"max_seq_len": 60, "doc_stride": stride}
+    got = compiled(left, "question-answering").predict({"question": QUESTION, "context": LONG}, {**windows, "top_k": 6})
+    compare(got.value, answers(left, QUESTION, LONG, top_k=6, **windows))
+
+
 def test_there_may_be_no_answer(checkpoint: Path, predictor: Predictor) -> None:
     settings = {**WINDOWS, "handle_impossible_answer": True, "top_k": 100}
     for context in CONTEXTS:

@@ -56,6 +56,28 @@ def test_long_texts_are_read_in_parts(pair: Pair, strategy: str, stride: int) ->
     assert prediction.truncated_tokens == 0
 
 
+@pytest.mark.filterwarnings("ignore:Tokenizer does not support real words")
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_begin_where_the_tokenizer_does_not_cut(
+    kind: str,
+    tokenized: Callable[..., Path],
+    compiled: Callable[[Path, str], Predictor],
+    cut_from_the_left: Callable[[Path], Path],
+) -> None:
+    checkpoint = tokenized(kind, "token-classification", id2label=LABELS)
+    left = cut_from_the_left(checkpoint)
+    reference = pipeline("token-classification", model=str(left), dtype=torch.float32, device="cpu")
+    assert reference.tokenizer.truncation_side == "left"
+    predictor = compiled(left, "token-classification")
+    answers = []
+    for stride in (0, 7, 30):
+        settings = {"aggregation_strategy": "simple", "stride": stride, "ignore_labels": []}
+        answers.append(predictor.predict(LONG, settings).value)
+        compare(answers[-1], reference(LONG, **settings))
+        asked = {**settings, "truncation_direction": "left"}
+        compare(compiled(checkpoint, "token-classification").predict(LONG, asked).value, answers[-1])
+
+
 def test_simple_is_the_default_and_o_is_left_out(pair: Pair) -> None:
     predictor, reference = pair
     for text in TEXTS:
