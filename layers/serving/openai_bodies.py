@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from layers.errors import InputError
 from layers.runtime.tasks.task import StrictParameters
@@ -17,10 +17,8 @@ from layers.wording import kind, shown
 ANNOTATIONS = ("user", "metadata", "safety_identifier", "prompt_cache_key")
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(StrictParameters):
     """`include_usage` asks for a last chunk that counts tokens."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     include_usage: bool = False
     include_obfuscation: Literal[False] | None = None

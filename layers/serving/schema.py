@@ -103,7 +103,11 @@ TASK_REQUEST = request_of(
     streams=True,
 )
 GENERATE_REQUEST = request_of(
-    {"inputs": STRING, "parameters": {"type": "object"}},
+    {
+        "inputs": STRING,
+        "parameters": {"type": "object"},
+        "stream": {"type": "boolean", "description": "As the route has it: false of /generate."},
+    },
     ["inputs"],
     {"a prompt": {"inputs": "python3-requests (python):", "parameters": {"max_new_tokens": 24, "details": True}}},
     streams=True,

@@ -44,7 +44,7 @@ def read_task_body(content: dict[str, Any], use_cache_header: str | None = None)
     """Take apart {"inputs", "parameters"?, ...}; parameters may also stand at the root, as TEI's do.
 
     Of `options`, which the older Inference API had, `use_cache` holds and stands before its header; the others are
-    accepted and ignored. Raises InputError (422).
+    accepted and ignored. A parameter that is null in one place is the other's. Raises InputError (422).
     """
     if "inputs" not in content:
         raise InputError(f"body: got the keys {shown(list(content))}, expected inputs.")
@@ -55,19 +55,22 @@ def read_task_body(content: dict[str, Any], use_cache_header: str | None = None)
     if options is not None and not isinstance(options, dict):
         raise InputError(f"options: got {kind(options)}, expected an object.")
     at_root = {key: value for key, value in content.items() if key not in ("inputs", "parameters", "options")}
-    twice = at_root.keys() & (parameters or {}).keys()
+    stated = {key: value for key, value in (parameters or {}).items() if value is not None or key not in at_root}
+    twice = [key for key in stated if at_root.get(key) is not None]
     if twice:
         raise InputError(f"parameter {shown(min(twice))} is given twice: at the root and in parameters.")
-    use_cache = (options or {}).get("use_cache", read_flag("x-use-cache", use_cache_header))
+    use_cache = (options or {}).get("use_cache")
+    if use_cache is None:
+        use_cache = read_flag("x-use-cache", use_cache_header)
     if not isinstance(use_cache, bool):
         raise InputError(f"options.use_cache: got {kind(use_cache)}, expected a boolean.")
-    return TaskBody(content["inputs"], {**at_root, **(parameters or {})}, use_cache)
+    return TaskBody(content["inputs"], {**at_root, **stated}, use_cache)
 
 
-def take_stream(parameters: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """Whether the answer is wanted as a stream, and the other parameters. Raises InputError (422)."""
-    wanted = parameters.get("stream", False)
-    if not isinstance(wanted, bool):
+def take_stream(parameters: dict[str, Any]) -> tuple[bool | None, dict[str, Any]]:
+    """Whether the answer is wanted as a stream, if that is said, and the other parameters. Raises InputError (422)."""
+    wanted = parameters.get("stream")
+    if wanted is not None and not isinstance(wanted, bool):
         raise InputError(f"stream: got {kind(wanted)}, expected a boolean.")
     return wanted, {name: value for name, value in parameters.items() if name != "stream"}
 

@@ -133,7 +133,7 @@ def _sequence(item: list[Any]) -> Sequence:
 
 def _as_classification(parameters: dict[str, Any]) -> dict[str, Any]:
     rest = {key: value for key, value in parameters.items() if key != "raw_scores"}
-    raw_scores = parameters.get("raw_scores", False)
-    if not isinstance(raw_scores, bool):
+    raw_scores = parameters.get("raw_scores")
+    if raw_scores is not None and not isinstance(raw_scores, bool):
         raise InputError(f"parameter 'raw_scores': got {kind(raw_scores)}, expected a boolean.")
     return {"top_k": None, **rest, **({"function_to_apply": "none"} if raw_scores else {})}

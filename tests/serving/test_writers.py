@@ -138,6 +138,15 @@ def test_tgis_own_routes_leave_the_prompt_out(client: TestClient) -> None:
     assert client.post("/", json=body).json() == [{"generated_text": "an editor" + written["generated_text"]}]
     events = events_of(client.post("/generate_stream", json=body))
     assert events[-1]["generated_text"] == written["generated_text"]
+    # Clients say beside the route what it says already.
+    assert client.post("/generate", json={**body, "stream": False}).json() == written
+    assert events_of(client.post("/generate_stream", json={**body, "stream": True})) == events
+    for path, stream, words in (
+        ("/generate", True, "stream: got true, expected false; or POST /generate_stream."),
+        ("/generate_stream", False, "stream: got false, expected true; or POST /generate."),
+    ):
+        answer = client.post(path, json={**body, "stream": stream})
+        assert (answer.status_code, answer.json()["error"]) == (422, words)
     assert client.post("/generate", json={"inputs": ["a"]}).status_code == 422
 
 

@@ -74,7 +74,7 @@ def _decoding(wanted: SequenceParameters) -> DecodingParameters:
     beside = {
         name: getattr(wanted, name) for name in wanted.model_fields_set if name in DecodingParameters.model_fields
     }
-    within = wanted.generate_parameters or {}
+    within = {name: value for name, value in (wanted.generate_parameters or {}).items() if value is not None}
     for name in within:
         if name in beside:
             raise InputError(f"parameter {name!r} stands in generate_parameters and beside it: send it once.")

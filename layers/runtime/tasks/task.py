@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from layers.artifact import Manifest
 from layers.errors import InputError
@@ -36,9 +36,28 @@ classifies = built_for("text-classification", "zero-shot-classification", "reran
 
 
 class StrictParameters(BaseModel):
-    """Parameters that are known by name and of the type they should be. A task's own are fields of a subclass."""
+    """Parameters that are known by name and of the type they should be. A task's own are fields of a subclass.
+
+    A null is as good as nothing, unless the field may be None and has another default: clients that fill in their
+    schemas send one for whatever nobody set.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, stated: Any) -> Any:
+        if not isinstance(stated, dict):
+            return stated
+        return {name: value for name, value in stated.items() if value is not None or not cls._says_nothing(name)}
+
+    @classmethod
+    def _says_nothing(cls, name: str) -> bool:
+        """Whether null says nothing of this name."""
+        field = cls.model_fields.get(name)
+        if field is None or field.is_required():
+            return False
+        return field.default is None or type(None) not in get_args(field.annotation)
 
     @classmethod
     def read(cls, parameters: Mapping[str, Any]) -> Self:
