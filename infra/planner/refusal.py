@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from decimal import ROUND_CEILING, Context
 
 from infra.planner.option import Option
 from infra.planner.workload import Workload
@@ -16,6 +18,8 @@ FIXED = (
     "memory_mib",
     "concurrency",
     "provisioned",
+    "provisioned_max",
+    "schedule",
     "snapstart",
     "mode",
     "instance_type",
@@ -45,24 +49,19 @@ def refusal_of(
             "or change target and architecture.",
             options,
         )
-    changes = [*_slower(work, options), *_dearer(options), *_freer(work, plan_for), *_elsewhere(options)]
+    changes = [*_slower(work, plan_for), *_dearer(options), *_freer(work, plan_for), *_elsewhere(options)]
     changes += _other_precision(work)
     advice = " Any of these would do: " + "; ".join(changes) + "." if changes else ""
     return UnmetDemandError(asked + (advice or " No change of target, budget or deployment alone would do."), options)
 
 
-def _slower(work: Workload, options: tuple[Option, ...]) -> Iterator[str]:
-    """The fastest that only misses the latency."""
-    target = work.spec.traffic.p95_ms
-    slow = [o for o in options if o.refused is None and o.within_budget and o.p95_ms > target and _only_slow(work, o)]
+def _slower(work: Workload, plan_for: Callable[[ModelSpec], tuple[Option, ...]]) -> Iterator[str]:
+    """The fastest of those that could be chosen by somebody who waits for any of them."""
+    patient = work.spec.traffic.model_copy(update={"p95_ms": math.inf})
+    slow = [option for option in plan_for(work.spec.model_copy(update={"traffic": patient})) if option.can_be_chosen]
     if slow:
         best = min(slow, key=lambda option: (option.p95_ms, option.monthly_usd))
         yield f"p95_ms = {_up(best.p95_ms)} ({best.name}, ${best.monthly_usd:,.2f} a month)"
-
-
-def _only_slow(work: Workload, option: Option) -> bool:
-    fitting = option.memory_mib is None or option.memory_mib >= work.needed_mib
-    return fitting and option.concurrency <= work.assumed.reservable_concurrency
 
 
 def _dearer(options: tuple[Option, ...]) -> Iterator[str]:
@@ -109,5 +108,4 @@ def _other_precision(work: Workload) -> Iterator[str]:
 
 def _up(value: float) -> float:
     """Rounded up to three figures, so that what is advised is enough."""
-    digits = 10.0 ** (len(str(int(value))) - 3)
-    return round(-(-value // digits) * digits, 6)
+    return float(Context(prec=3, rounding=ROUND_CEILING).create_decimal_from_float(value))

@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from infra.planner import PriceTable, UnmetDemandError, plan_model
 from layers.catalogue import DeploySpec
@@ -36,6 +38,30 @@ def test_a_target_that_is_too_low() -> None:
     assert min(option.p95_ms for option in plan.options if option.target == "lambda") >= target * 0.99
 
 
+@pytest.mark.parametrize(("concurrency", "enough"), [(2, False), (5, True)])
+def test_a_target_that_is_too_low_under_a_stated_concurrency(concurrency: int, enough: bool) -> None:
+    """No patience helps where there are too few environments."""
+    traffic = {"requests_per_second": 30, "p95_ms": 2}
+    message = refusal(traffic, concurrency=concurrency)
+    assert ("p95_ms = " in message) is enough
+    if enough:
+        traffic["p95_ms"] = advised(message, "p95_ms")
+        assert plan_model(spec_of(traffic, concurrency=concurrency), manifest_of(), PRICES).chosen
+
+
+@given(st.floats(0.001, 200), st.integers(1, 8), st.floats(1, 500), st.sampled_from([256, 1769, "auto"]))
+@settings(max_examples=40, deadline=None)
+def test_every_target_that_is_advised_is_enough(rate: float, concurrency: int, p95_ms: float, memory_mib: Any) -> None:
+    deploy = {"concurrency": concurrency, "memory_mib": memory_mib}
+    traffic = {"requests_per_second": rate, "p95_ms": p95_ms}
+    try:
+        plan_model(spec_of(traffic, **deploy), manifest_of(weights_mib=100), PRICES)
+    except UnmetDemandError as refused:
+        if "p95_ms = " in str(refused):
+            traffic["p95_ms"] = advised(str(refused), "p95_ms")
+            assert plan_model(spec_of(traffic, **deploy), manifest_of(weights_mib=100), PRICES).chosen
+
+
 def test_a_budget_that_is_too_small() -> None:
     traffic = {"requests_per_second": 50, "p95_ms": 200, "monthly_budget_usd": 5}
     message = refusal(traffic)
@@ -48,6 +74,16 @@ def test_a_deploy_table_that_is_too_narrow() -> None:
     assert "[m.deploy] without memory_mib" in message
     message = refusal({"requests_per_second": 100, "p95_ms": 100}, concurrency=2)
     assert "needs" in message or "without concurrency" in message
+
+
+def test_a_deploy_table_without_what_is_named_is_one_that_can_be_read() -> None:
+    deploy = {"memory_mib": 256, "provisioned": 1, "provisioned_max": 2, "streaming": True}
+    message = refusal({"p95_ms": 100}, **deploy)
+    found = re.search(r"\[m\.deploy\] without ([\w, ]+) \(", message)
+    assert found, message
+    rest = {key: value for key, value in deploy.items() if key not in found[1].split(", ")}
+    assert rest == {"streaming": True}
+    assert plan_model(spec_of({"p95_ms": 100}, **rest), manifest_of(), PRICES).chosen
 
 
 def test_a_stated_concurrency_that_is_the_default_may_be_too_narrow_too() -> None:
