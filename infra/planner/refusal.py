@@ -93,15 +93,19 @@ def _elsewhere(options: tuple[Option, ...]) -> Iterator[str]:
 
 
 def _other_precision(work: Workload) -> Iterator[str]:
-    """Variants that were not tried, or did not pass."""
+    """Variants that were not tried, or that the gate kept back. It takes no drop above 1."""
     if work.spec.precision == "fp32":
         yield 'precision = "auto", which may ship a faster variant (not measured)'
         return
-    shipped = set(work.manifest.chosen.values())
-    if {work.manifest.variant(name).precision for name in shipped} == {"fp32"} and len(work.manifest.variants) > 1:
-        worst = min(work.manifest.variants, key=lambda v: (v.precision == "fp32", v.verdict.drop))
+    manifest = work.manifest
+    if {manifest.variant(name).precision for name in manifest.chosen.values()} != {"fp32"}:
+        return
+    kept_back = [v for v in manifest.variants if not v.verdict.passed and v.verdict.drop <= 1]
+    able = [variant for variant in kept_back if set(manifest.chosen) <= set(variant.exact_on)]
+    if able:
+        best = min(able, key=lambda variant: variant.verdict.drop)
         yield (
-            f"[{work.spec.name}.gate] max_drop = {worst.verdict.drop:.3g}, which would ship {worst.name} "
+            f"[{work.spec.name}.gate] max_drop = {_up(best.verdict.drop)}, which {best.name} would pass "
             "(faster or not was not measured)"
         )
 

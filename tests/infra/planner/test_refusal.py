@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.planner import PriceTable, UnmetDemandError, plan_model
-from layers.catalogue import DeploySpec
-from tests.infra.planner.manifests import manifest_of, spec_of
+from layers.artifact import InstructionSet
+from layers.catalogue import DeploySpec, GateSpec
+from tests.infra.planner.manifests import X86, manifest_of, spec_of
 
 PRICES = PriceTable.read()
 
@@ -109,3 +110,29 @@ def test_no_more_is_planned_than_an_account_can_reserve() -> None:
 def test_nothing_measured_at_all() -> None:
     with pytest.raises(UnmetDemandError, match="no measured latency"):
         plan_model(spec_of(architecture="arm64", target="lambda"), manifest_of(), PRICES)
+
+
+@pytest.mark.parametrize(
+    ("drop", "passed", "exact_on", "advice"),
+    [
+        (0.0051234, False, X86, 0.00513),
+        (0.0051234, True, X86, None),
+        (0.0051234, False, X86[:1], None),
+        (1.2, False, X86, None),
+    ],
+    ids=["failed", "passed and slower", "not for every processor", "beyond what a gate takes"],
+)
+def test_a_gate_that_kept_a_variant_back(
+    drop: float, passed: bool, exact_on: tuple[InstructionSet, ...], advice: float | None
+) -> None:
+    """A drop that is advised lets the variant pass; what passed was not kept back by its gate."""
+    shipped = manifest_of().variants[0]
+    fp32 = shipped.model_copy(update={"name": "fp32", "precision": "fp32"})
+    verdict = shipped.verdict.model_copy(update={"drop": drop, "max_drop": 0.005, "passed": passed})
+    int8 = shipped.model_copy(update={"verdict": verdict, "exact_on": exact_on, "latency_ms": {}})
+    built = manifest_of().model_copy(update={"variants": (fp32, int8), "chosen": dict.fromkeys(X86, "fp32")})
+    with pytest.raises(UnmetDemandError) as refused:
+        plan_model(spec_of({"p95_ms": 2}), built, PRICES)
+    found = re.search(r"\[m\.gate\] max_drop = ([\d.]+)", str(refused.value))
+    assert (float(found[1]) if found else None) == advice
+    assert not found or GateSpec(max_drop=float(found[1])).max_drop >= drop
