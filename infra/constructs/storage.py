@@ -27,7 +27,7 @@ class ModelStorage(Construct):
     def environment(self, trigger: Trigger) -> dict[str, str]:
         """The variables by which a trigger's function finds what it was granted."""
         found = {}
-        if self._responses:
+        if trigger == "https" and self._responses:
             found["HUNDREDFOLD_RESPONSE_CACHE_TABLE"] = self._responses.table.table_name
         if trigger != "https" and self.bucket:
             found["HUNDREDFOLD_RESULTS_BUCKET"] = self.bucket.bucket.bucket_name
@@ -37,8 +37,8 @@ class ModelStorage(Construct):
         return found
 
     def grant(self, trigger: Trigger, function: lambda_.IFunction) -> None:
-        """Results may be written; objects are read by the bucket's function alone, which also resumes its results."""
-        if self._responses:
+        """Kept answers are the HTTPS function's, results the others'; the bucket's reads objects and resumes results."""
+        if trigger == "https" and self._responses:
             self._responses.table.grant(function, "dynamodb:GetItem", "dynamodb:PutItem")
         if trigger == "https" or self.bucket is None:
             return

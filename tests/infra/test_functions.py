@@ -43,6 +43,16 @@ def test_every_function_of_a_model_has_reserved_concurrency_and_its_own_log(dev:
         assert groups[function["LoggingConfig"]["LogGroup"]["Ref"]]["Properties"]["RetentionInDays"] == 7
 
 
+def test_kept_answers_are_the_https_functions_alone(dev: Templates) -> None:
+    """Queue and bucket ask the model itself: for them the table would be a permission without a use."""
+    template = dev["everything"]
+    variable = "HUNDREDFOLD_RESPONSE_CACHE_TABLE"
+    knowing = [name for name, each in model_functions(template).items() if variable in each["Environment"]["Variables"]]
+    assert [name[:5] for name in knowing] == ["Https"]
+    [responses] = [name for name in of_type(template, "AWS::DynamoDB::Table") if "Responses" in name]
+    assert len([each for each in statements(template) if responses in str(each["Resource"])]) == 1
+
+
 def test_a_plan_sizes_what_the_table_leaves_open(dev: Templates) -> None:
     [function] = model_functions(dev["plain-v1.5"]).values()
     assert 128 <= function["MemorySize"] <= 10240
