@@ -93,8 +93,8 @@ class Generation(Record):
 
     `max_tokens` is the longest sequence the decoder takes, prompt and answer together. `source_max_tokens` is the
     encoder's limit for encoder-decoders. `prefixes` maps a language to the token ids that start the source
-    (`source:CODE`) or the target (`target:CODE`) of a multilingual translator, `task_prefixes` a task to the text before
-    its source. `special_tokens` are the tokenizer's by name (`bos_token`, ...), as chat templates know them.
+    (`source:CODE`) or the target (`target:CODE`) of a multilingual translator, `task_prefixes` a task to the text
+    before its source. `special_tokens` are the tokenizer's by name (`bos_token`, ...), as chat templates know them.
     """
 
     kind: Literal["decoder", "encoder-decoder"]

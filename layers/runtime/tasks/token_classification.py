@@ -37,8 +37,8 @@ class TaggingParameters(Parameters):
 class Pieces:
     """Tokens, or words made of them: the likeliest label of each with its score, and where it stands.
 
-    Arrays are [pieces]; `begins` and `ends` are places among the window's tokens, `starts` and `stops` characters of the
-    text.
+    Arrays are [pieces]; `begins` and `ends` are places among the window's tokens, `starts` and `stops` characters of
+    the text.
     """
 
     labels: Ids
