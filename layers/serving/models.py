@@ -129,7 +129,9 @@ def _model_type(predictor: Predictor) -> dict[str, Any]:
     if manifest.labels:
         id2label = {str(index): label for index, label in enumerate(manifest.labels)}
         label2id = {label: index for index, label in enumerate(manifest.labels)}
-        return {"classifier": {"id2label": id2label, "label2id": label2id}}
+        # What text-embeddings-inference calls a classifier of one label.
+        kind = "classifier" if len(manifest.labels) > 1 else "reranker"
+        return {kind: {"id2label": id2label, "label2id": label2id}}
     if manifest.task in GENERATIVE_TASKS:
         return {"generation": {"task": manifest.task}}
     return {"embedding": {"pooling": manifest.pooling.mode if manifest.pooling else "mean"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from fastapi.testclient import TestClient
 from layers.runtime.predictor import Predictor
 from layers.runtime.settings import Settings
 from layers.serving.application import create_app
-from tests.runtime.toy_artifact import Toy
+from tests.runtime.toy_artifact import Toy, write_toy
 from tests.serving.conftest import Serve
 
 INFO_FIELDS = {
@@ -68,6 +69,12 @@ def test_info_has_teis_fields(serve: Serve) -> None:
     assert info["model_type"]["classifier"]["id2label"]["3"] == "python"
     assert info["max_input_length"] == 32
     assert serve("encoder").get("/info").json()["model_type"] == {"embedding": {"pooling": "mean"}}
+
+
+def test_info_says_that_one_label_ranks(tmp_path: Path) -> None:
+    ranker = Predictor.load(write_toy(tmp_path / "ranker", labels=("relevance",)).directory, threads=1)
+    info = TestClient(create_app({"ranker": ranker}, Settings(artifact_dir=tmp_path))).get("/info").json()
+    assert info["model_type"] == {"reranker": {"id2label": {"0": "relevance"}, "label2id": {"relevance": 0}}}
 
 
 def test_info_tells_how_large_batches_are(serve: Serve, artifacts: dict[str, Toy], writer: Predictor) -> None:
