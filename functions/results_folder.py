@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from functions.results import Result
+from layers.whole_file import write_whole
 
 
 class FolderSink:
@@ -19,6 +20,4 @@ class FolderSink:
         if result.is_error and path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        unfinished.write_bytes(result.body())
-        unfinished.replace(path)
+        write_whole(path, result.body())
