@@ -23,12 +23,15 @@ Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
 
 def python_version(base_image: str) -> str:
-    """The Python version that a base image's tag begins with, such as 3.13. Raises ImageError for another tag."""
-    found = re.search(r":(3\.\d+)[^:/]*$", base_image)
+    """The Python version that a base image's tag begins with, such as 3.13, with a digest behind the tag or without.
+
+    Raises ImageError for another tag, and for none.
+    """
+    found = re.search(r":(3\.\d+)[^:/@]*(@sha256:[0-9a-f]{64})?$", base_image)
     if found is None:
         raise ImageError(
             f"base image {base_image!r}: expected a tag that begins with its Python version, as in "
-            "public.ecr.aws/lambda/python:3.13. Give the image such a tag."
+            "public.ecr.aws/lambda/python:3.13, which a digest may follow. Give the image such a tag."
         )
     return found[1]
 

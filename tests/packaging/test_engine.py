@@ -119,13 +119,18 @@ def test_a_failed_build_says_why(context: Path) -> None:
 
 @pytest.mark.parametrize(
     ("image", "version"),
-    [("public.ecr.aws/lambda/python:3.13", "3.13"), ("localhost:5000/python:3.12-arm64", "3.12"), ("b:3.11.4", "3.11")],
+    [
+        ("public.ecr.aws/lambda/python:3.13", "3.13"),
+        ("localhost:5000/python:3.12-arm64", "3.12"),
+        ("b:3.11.4", "3.11"),
+        (f"public.ecr.aws/lambda/python:3.13@sha256:{'0a' * 32}", "3.13"),
+    ],
 )
 def test_the_bases_tag_says_its_python(image: str, version: str) -> None:
     assert python_version(image) == version
 
 
-@pytest.mark.parametrize("image", ["public.ecr.aws/lambda/python", "base:latest", "host:3.13/python"])
+@pytest.mark.parametrize("image", ["public.ecr.aws/lambda/python", "base:latest", "host:3.13/python", "b@sha256:0a"])
 def test_a_base_without_its_python_in_the_tag_is_refused(image: str) -> None:
     with pytest.raises(ImageError, match="expected a tag that begins with its Python version"):
         python_version(image)
