@@ -55,7 +55,8 @@ def failed(answer: dict[str, Any]) -> list[str]:
 
 
 def test_a_batch_is_answered_together_and_published_by_id(models: FakeModels, sink: MemorySink) -> None:
-    event = event_of({"inputs": "a"}, {"inputs": "b", "id": "mine"}, {"inputs": "c", "id": 7, "model": "toy"})
+    mine = {"inputs": "b", "id": "mine", "stream": None}
+    event = event_of({"inputs": "a"}, mine, {"inputs": "c", "id": 7, "model": "toy"})
     assert failed(function_of(models, sink).handle(event, None)) == []
     assert models.groups == [["a", "b", "c"]]
     assert sink.outputs == {"toy/m0.json": "A", "toy/mine.json": "B", "toy/7.json": "C"}
@@ -73,7 +74,7 @@ def test_a_batch_is_answered_together_and_published_by_id(models: FakeModels, si
         ({"id": "mine", "inputs": "x", "model": 7}, "validation", "refused/mine.json"),
         ({"id": "mine", "inputs": 7}, "validation", "toy/mine.json"),
         ({"id": "mine", "inputs": "x", "stream": True}, "validation", "refused/mine.json"),
-        ({"id": "mine", "inputs": "x", "stream": None}, "validation", "refused/mine.json"),
+        ({"id": "mine", "inputs": "x", "stream": "no"}, "validation", "refused/mine.json"),
         ({"id": "mine", "inputs": "x" * 1000}, "too_large", "refused/mine.json"),
         ("\ud800", "malformed", "refused/m1.json"),
     ],
