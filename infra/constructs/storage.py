@@ -37,7 +37,7 @@ class ModelStorage(Construct):
         return found
 
     def grant(self, trigger: Trigger, function: lambda_.IFunction) -> None:
-        """Kept answers are the HTTPS function's, results the others'; the bucket's function reads objects."""
+        """Kept answers are for HTTPS, results for the others; the bucket's reads objects and results to resume."""
         if trigger == "https" and self._responses:
             self._responses.table.grant(function, "dynamodb:GetItem", "dynamodb:PutItem")
         if trigger == "https" or self.bucket is None:

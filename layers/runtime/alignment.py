@@ -97,11 +97,11 @@ def windows(
             f"{stride}; expected at most {MAX_WINDOWS} parts. Shorten it, or let the parts share less."
         )
     if from_end:
-        parts = [places[max(0, len(places) - start - room) : len(places) - start] for start in starts]
-    else:
-        parts = [places[start : start + room] for start in starts]
+        places = places[::-1]
     return [
         # What was cut before is counted once.
-        whole.kept(np.sort(np.concatenate([others, part])), 0 if number else whole.truncated_tokens)
-        for number, part in enumerate(parts)
+        whole.kept(
+            np.sort(np.concatenate([others, places[start : start + room]])), 0 if start else whole.truncated_tokens
+        )
+        for start in starts
     ]
