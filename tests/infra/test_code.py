@@ -45,7 +45,7 @@ def test_a_forwarding_zip_is_small_and_holds_no_model() -> None:
         files = {path.relative_to(code.folder).as_posix(): path for path in code.folder.rglob("*") if path.is_file()}
         assert sum(path.stat().st_size for path in files.values()) < MOST_BYTES
         assert {name.split("/")[1] for name in files if name.startswith("layers/")} == {
-            "__init__.py", "errors.py", "wording.py", "runtime", "serving",
+            "__init__.py", "errors.py", "whole_file.py", "wording.py", "runtime", "serving",
         }  # fmt: skip
         assert {name for name in files if name.startswith("layers/runtime/")} == {
             "layers/runtime/__init__.py", "layers/runtime/request.py",
