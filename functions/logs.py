@@ -15,8 +15,6 @@ from typing import Any
 
 from layers.errors import ArtifactError
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
 
 class JsonFormatter(logging.Formatter):
     """Formats a record, its `extra={"fields": {...}}` and its exception as one JSON object."""
@@ -60,6 +58,7 @@ def log_to_stderr() -> JsonFormatter:
 
 def _level() -> str:
     stated = os.environ.get("POWERTOOLS_LOG_LEVEL") or "INFO"
-    if stated.upper() not in LEVELS:
-        raise ArtifactError(f"POWERTOOLS_LOG_LEVEL: got {stated!r}, expected one of {', '.join(LEVELS)}")
+    levels = logging.getLevelNamesMapping()
+    if stated.upper() not in levels:
+        raise ArtifactError(f"POWERTOOLS_LOG_LEVEL: got {stated!r}, expected one of {', '.join(levels)}")
     return stated.upper()

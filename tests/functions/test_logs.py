@@ -72,5 +72,14 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, ow
 @pytest.mark.usefixtures("own_logger")
 def test_a_level_that_is_none_is_refused_by_the_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "loud")
-    with pytest.raises(ArtifactError, match="POWERTOOLS_LOG_LEVEL: got 'loud', expected one of DEBUG, INFO"):
+    with pytest.raises(ArtifactError, match="POWERTOOLS_LOG_LEVEL: got 'loud', expected one of CRITICAL, FATAL, ERROR"):
         log_to_stderr()
+
+
+def test_every_level_that_the_standard_library_names_is_one(
+    monkeypatch: pytest.MonkeyPatch, own_logger: logging.Logger
+) -> None:
+    for name, level in logging.getLevelNamesMapping().items():
+        monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", name.lower())
+        log_to_stderr()
+        assert own_logger.level == level, name

@@ -74,11 +74,12 @@ def _decoding(wanted: SequenceParameters) -> DecodingParameters:
     beside = {
         name: getattr(wanted, name) for name in wanted.model_fields_set if name in DecodingParameters.model_fields
     }
-    within = {name: value for name, value in (wanted.generate_parameters or {}).items() if value is not None}
-    for name in within:
-        if name in beside:
+    within = wanted.generate_parameters or {}
+    for name, value in within.items():
+        if name in beside and value is not None:
             raise InputError(f"parameter {name!r} stands in generate_parameters and beside it: send it once.")
-    return DecodingParameters.read({**beside, **within})
+    # What stands beside is not null, and holds where a null stands within.
+    return DecodingParameters.read({**within, **beside})
 
 
 def _prompt(run: Run, text: str, wanted: SequenceParameters, opening: Opening) -> Prompt:

@@ -77,6 +77,7 @@ def test_long_sources_are_cut_and_counted_or_refused(summarizer: Predictor) -> N
     [
         ({"generate_parameters": {"max_new_tokens": 5}, "max_new_tokens": 5}, "in generate_parameters and beside it"),
         ({"generate_parameters": {"truncate": True}}, "unknown parameter 'truncate'"),
+        ({"generate_parameters": {"max_tokens": None}}, "unknown parameter 'max_tokens'"),
         ({"return_full_text": True}, "unknown parameter 'return_full_text'"),
         ({"max_new_tokens": 300}, "after 1 tokens of input, expected at most 299"),
         ({"src_lang": "en"}, "unknown parameter 'src_lang'"),
