@@ -22,6 +22,7 @@ def test_without_an_engine_the_events_go_to_processes(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "tests/image/test_events.py::" in done.stdout
     assert "tests/image/test_image.py" not in done.stdout
+    assert "tests/image/test_endpoint_image.py" not in done.stdout
     assert "WITHOUT a container (podman, runc, mmdebstrap not installed)" in done.stdout
 
 
