@@ -177,7 +177,7 @@ def _wish(member: Member, prices: PriceTable) -> _Wish:
         instances_min=option.instances_min,
         instances_max=option.instances_max,
         # This figure leaves an instance idle part of the time already.
-        each_per_second=option.requests_per_second / max(option.instances_max, 1),
+        each_per_second=option.each_per_second,
         concurrency=option.concurrency,
     )
 
@@ -199,8 +199,7 @@ def _fixed_endpoint(member: Member, instance_type: str, mode: Mode, prices: Pric
     """
     work = workload_of(member.spec, member.manifest, prices)
     for option in judged(work, endpoint_candidates(work)):
-        each = option.requests_per_second / option.instances_max
-        return _Wish("gpu", None, 0, False, instance_type, mode, 1, each_per_second=each)
+        return _Wish("gpu", None, 0, False, instance_type, mode, 1, each_per_second=option.each_per_second)
     rate = max(member.spec.traffic.requests_per_second, 1.0)
     return _Wish("gpu", None, 0, False, instance_type, mode, 1, each_per_second=rate, guessed=True)
 

@@ -10,7 +10,7 @@ from functools import partial
 from infra.planner import demand as streams
 from infra.planner import gpu_estimate
 from infra.planner.demand import DAYS_A_MONTH
-from infra.planner.function_options import function_cost, needed_concurrency
+from infra.planner.function_options import capacity, function_cost, needed_concurrency
 from infra.planner.gpu_estimate import CARDS, gpu_request_ms
 from infra.planner.latency import latency_of, vcpus_of
 from infra.planner.option import Cost, Mode, Option
@@ -75,6 +75,7 @@ def endpoint_option(work: Workload, instance: Instance, mode: Mode) -> Option:
     if mode == "asynchronous":
         way_ms += assumed.asynchronous_ms
     kept_warm = work.spec.deploy.provisioned
+    concurrency, each = max(kept_warm, needed_concurrency(work, forwarded)), assumed.utilization / seconds
     cold = streams.cold_share(demand.rate, forwarded, assumed.idle_seconds, kept_warm)
     warm = instance.request_ms + way_ms
     waited = _wait95(demand.peak, seconds, most) * 1e3
@@ -87,7 +88,7 @@ def endpoint_option(work: Workload, instance: Instance, mode: Mode) -> Option:
         instance_type=instance.kind,
         instances_min=0 if mode == "asynchronous" else 1,
         instances_max=most,
-        concurrency=max(kept_warm, needed_concurrency(work, forwarded)),
+        concurrency=concurrency,
         provisioned=0,
         snapstart=False,
         mode=mode,
@@ -95,7 +96,8 @@ def endpoint_option(work: Workload, instance: Instance, mode: Mode) -> Option:
         p95_ms=max(warm + starting, instance.request_ms * assumed.p95_over_p50 + waited + way_ms),
         cold_start_ms=assumed.instance_start_ms if mode == "asynchronous" else assumed.sandbox_ms + assumed.init_ms,
         cold_start_share=max(cold, asleep),
-        requests_per_second=most * assumed.utilization / seconds,
+        requests_per_second=min(most * each, capacity(work, concurrency, forwarded)),
+        each_per_second=each,
         cost=_cost(work, instance, mode, forwarded),
         refused=instance.refused,
         estimated=instance.estimated,

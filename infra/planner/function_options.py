@@ -80,7 +80,7 @@ def function_option(
         p95_ms=max(warm_p95_ms, warm_ms + cold_ms if share > 0.05 else 0.0),
         cold_start_ms=cold_ms,
         cold_start_share=share,
-        requests_per_second=_capacity(work, concurrency, seconds),
+        requests_per_second=capacity(work, concurrency, seconds),
         cost=function_cost(work, architecture, memory_mib, start, seconds, provisioned, work.init_ms),
     )
 
@@ -115,9 +115,10 @@ def needed_concurrency(work: Workload, seconds: float) -> int:
     return math.ceil(max(streams.most_of(peak * seconds, z) + 1, quota) - streams.NEGLIGIBLE)
 
 
-def _capacity(work: Workload, concurrency: int, seconds: float) -> float:
-    z = work.assumed.concurrency_z
-    busy = streams.mean_below(concurrency - 1, z) / seconds
+def capacity(work: Workload, needed: int, seconds: float) -> float:
+    """Requests a second that a function can take: with as many environments as the table states, else those needed."""
+    concurrency, z = work.stated_concurrency or needed, work.assumed.concurrency_z
+    busy = streams.mean_below(concurrency - 1, z) / seconds if seconds else math.inf
     return min(busy, streams.mean_below(concurrency * work.assumed.requests_per_reserved, z))
 
 

@@ -35,9 +35,11 @@ class Option:
     `vcpus` is the CPU share of one environment or instance, and may be a fraction. `concurrency` is what a function
     must reserve; for an endpoint it is that of the function that forwards to it. `provisioned` environments are part
     of it. `cold_start_share` is the share of requests that wait for a new environment or instance.
-    `requests_per_second` is the highest demand that this size can take. `meets_target` says that latency, memory and
-    quotas are kept, and `within_budget` that the price is. `refused` says why an option is priced and cannot be
-    deployed. `why_not` is None on the chosen option alone. `estimated` names what was not measured, or is None.
+    `requests_per_second` is the highest demand that this size can take, with the concurrency that the table states if
+    it does; `each_per_second` is what one instance of an endpoint is given, 0 of functions. `meets_target` says that
+    latency, memory and quotas are kept, and `within_budget` that the price is. `refused` says why an option is priced
+    and cannot be deployed. `why_not` is None on the chosen option alone. `estimated` names what was not measured, or is
+    None.
     """
 
     target: Literal["lambda", "gpu"]
@@ -62,6 +64,7 @@ class Option:
     refused: str | None = None
     why_not: str | None = None
     estimated: str | None = None
+    each_per_second: float = 0.0
 
     @property
     def monthly_usd(self) -> float:

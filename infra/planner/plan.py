@@ -95,7 +95,7 @@ def _judged(work: Workload, option: Option) -> Option:
     reasons = [*missed] if within else [*missed, f"${option.monthly_usd:,.2f} a month is over ${budget:,.2f}"]
     return replace(
         option,
-        concurrency=_fixed_concurrency(work) or option.concurrency,
+        concurrency=work.stated_concurrency or option.concurrency,
         meets_target=not missed,
         within_budget=within,
         why_not=option.refused or "; ".join(reasons) or None,
@@ -104,7 +104,7 @@ def _judged(work: Workload, option: Option) -> Option:
 
 def _missed(work: Workload, option: Option) -> Iterator[str]:
     """What is wrong with it, beside its price."""
-    target, fixed = work.spec.traffic.p95_ms, _fixed_concurrency(work)
+    target, fixed = work.spec.traffic.p95_ms, work.stated_concurrency
     if option.memory_mib is not None and option.memory_mib < work.needed_mib:
         yield f"the model needs {work.needed_mib:,.0f} MiB"
     if option.p95_ms > target:
@@ -115,12 +115,6 @@ def _missed(work: Workload, option: Option) -> Iterator[str]:
         yield f"{option.concurrency:,} environments at once; an account can reserve {most:,}"
     elif fixed and option.concurrency > fixed:
         yield f"needs {option.concurrency} environments at once; [deploy] concurrency is {fixed}"
-
-
-def _fixed_concurrency(work: Workload) -> int | None:
-    """What the table reserves, where it says so; 0 is the kill switch, and plans are made as if it were off."""
-    deploy = work.spec.deploy
-    return deploy.concurrency if "concurrency" in deploy.model_fields_set and deploy.concurrency else None
 
 
 def _lost(option: Option, chosen: Option) -> Option:

@@ -34,6 +34,12 @@ class Workload:
         return replace(self, demand=self.demand.scaled_to(rate))
 
     @property
+    def stated_concurrency(self) -> int | None:
+        """What the table reserves, where it says so; 0 is the kill switch, and plans are made as if it were off."""
+        deploy = self.spec.deploy
+        return deploy.concurrency if "concurrency" in deploy.model_fields_set and deploy.concurrency else None
+
+    @property
     def weights_mib(self) -> float:
         """The largest of the variants that a machine may load."""
         return max(self.manifest.variant(name).bytes for name in self.manifest.chosen.values()) / MEBIBYTE

@@ -108,8 +108,8 @@ def test_an_instance_is_given_what_the_plan_counts_on() -> None:
     chosen = plan_model(spec, member(spec, "cuda").manifest, PRICES).chosen
     endpoint = sized(spec, "cuda").endpoint
     assert endpoint is not None
-    per_instance = 60 * chosen.requests_per_second / chosen.instances_max
-    assert endpoint.invocations_per_minute == pytest.approx(per_instance)
+    assert endpoint.invocations_per_minute == pytest.approx(60 * chosen.each_per_second)
+    assert chosen.instances_max * chosen.each_per_second >= 50
 
 
 @pytest.mark.parametrize(("table", "warned"), [("", False), ("[busy.deploy]\nconcurrency = 7", True)])
@@ -144,7 +144,7 @@ def test_a_fixed_instance_is_given_what_the_planner_reckons_it_takes() -> None:
         [option] = [candidate(work) for candidate in candidates_of(work)]
         assert endpoint is not None
         assert (endpoint.guessed, endpoint.maximum) == (False, 7)
-        assert endpoint.invocations_per_minute == pytest.approx(60 * option.requests_per_second / option.instances_max)
+        assert endpoint.invocations_per_minute == pytest.approx(60 * option.each_per_second)
 
 
 def test_an_instance_that_nothing_is_known_of_is_given_the_demand_and_the_stack_says_so(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from infra.planner import Option, Plan, PriceTable, plan_model
+from infra.planner import Option, Plan, PriceTable, UnmetDemandError, plan_model
 from infra.planner.assumptions import Assumptions
 from tests.infra.planner.manifests import manifest_of, spec_of
 
@@ -152,6 +152,35 @@ def test_the_peak_and_not_the_average_reserves_environments() -> None:
 def test_a_reserved_concurrency_that_the_table_states_is_kept() -> None:
     plan = plan_model(spec_of(ONE_A_SECOND, concurrency=50), manifest_of(), PRICES, PLAIN)
     assert plan.chosen.concurrency == 50
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "most"),
+    [
+        # 20 ms each: mean + 3 x sqrt(mean) of those that are busy leaves one free, at 0.0917 busy, 4.58 a second.
+        (2, 4.583),
+        # A function URL takes 500 a second: 437.3 + 3 x sqrt(437.3).
+        (50, 437.3),
+    ],
+)
+def test_what_can_be_taken_is_that_of_the_concurrency_that_the_table_states(concurrency: int, most: float) -> None:
+    plan = plan_model(spec_of(ONE_A_SECOND, memory_mib=1769, concurrency=concurrency), manifest_of(), PRICES, PLAIN)
+    function = option_of(plan, "lambda x86_64 1769 MiB")
+    assert (function.concurrency, function.requests_per_second) == (concurrency, pytest.approx(most, rel=1e-3))
+
+
+def test_a_stated_concurrency_that_is_too_little_is_shown_with_what_it_takes() -> None:
+    with pytest.raises(UnmetDemandError) as refused:
+        plan_model(spec_of({**ONE_A_SECOND, "requests_per_second": 100}, concurrency=5), manifest_of(), PRICES, PLAIN)
+    assert all(option.requests_per_second < 100 for option in refused.value.options)
+
+
+def test_an_endpoint_takes_no_more_than_the_function_before_it() -> None:
+    table = {"target": "gpu", "instance_type": "ml.g6.xlarge", "mode": "realtime", "concurrency": 2}
+    endpoint = plan_model(spec_of(ONE_A_SECOND, **table), manifest_of(instruction_sets=("cuda",)), PRICES, PLAIN).chosen
+    # 20 a second by the function's URL: 10.35 + 3 x sqrt(10.35). The instance alone would take far more.
+    assert endpoint.requests_per_second == pytest.approx(10.35, rel=1e-3)
+    assert endpoint.each_per_second > 1000
 
 
 def test_rare_requests_meet_cold_starts_and_the_p95_says_so() -> None:
