@@ -21,6 +21,8 @@ from layers.compiler.net import count_operators
 from layers.compiler.plan import EXACT_EMBEDDING, EXACT_LINEAR, FP32, LinearForm, Plan
 from layers.compiler.recipe import Recipe, open_recipe, save
 from layers.compiler.smoothing import smooth
+from layers.compiler.variants import EXACT_ON
+from layers.runtime.cpu import instruction_set
 from tests.compiler.checkpoints import FAMILIES, Case
 from tests.compiler.graphs import on_real_positions, run, session_of
 from tests.compiler.texts import batch
@@ -36,24 +38,26 @@ DIVISIBLE = {
 }
 PRODUCTS = {
     "row": "MatMulIntegerToFloat",
-    "row-7bit": "MatMulIntegerToFloat",
     "static": "MatMulIntegerToFloat",
     "smooth": "MatMulIntegerToFloat",
     "dynamic": "DynamicQuantizeMatMul",
     "weights": "MatMulNBits",
 }
+# Weights of 8 bits saturate on a processor without VNNI (logits came to a cosine of 0.875), and no build offers them
+# there: an answer is asked only of the bits that are claimed for this one. Those of 7 are claimed for all.
+HERE = instruction_set()
 
 
 def masked_lm(family: str) -> Case:
     return Case(family, "masked-lm", DIVISIBLE[family], name=f"{family}-divisible")
 
 
-def form_named(name: str, recipe: Recipe, directory: Path) -> LinearForm:
+def form_named(name: str, bits: int, recipe: Recipe, directory: Path) -> LinearForm:
     if name in ("static", "smooth"):
         feeds = [batch((length,), recipe.inputs) for length in range(5, 29)]
         calibration = calibrate(recipe, feeds, directory)
-        return Int8Static(calibration.ranges(), smoothed=smooth(calibration) if name == "smooth" else {})
-    return {"row": Int8Row(), "row-7bit": Int8Row(7), "dynamic": Int8Dynamic(), "weights": WeightOnly(BLOCK)}[name]
+        return Int8Static(calibration.ranges(), bits, smooth(calibration) if name == "smooth" else {})
+    return {"row": Int8Row(bits), "dynamic": Int8Dynamic(bits), "weights": WeightOnly(BLOCK)}[name]
 
 
 def cosine(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
@@ -84,18 +88,21 @@ def mixed(recipe: Recipe) -> dict[str, NDArray[np.int64]]:
     return batch((11, 3, 31), recipe.inputs)
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize(
+    ("name", "bits"), [(name, bits) for name in PRODUCTS for bits in (8, 7) if (name, bits) != ("weights", 7)]
+)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_quantized_form_keeps_the_answer(
-    family: str, name: str, exact: Callable[[str], tuple[Recipe, NDArray[np.float32]]], tmp_path: Path
+    family: str, name: str, bits: int, exact: Callable[[str], tuple[Recipe, NDArray[np.float32]]], tmp_path: Path
 ) -> None:
     recipe, expected = exact(family)
-    plan = Plan(name, "int8", form_named(name, recipe, tmp_path), Int8Embedding())
+    plan = Plan(name, "int8", form_named(name, bits, recipe, tmp_path), Int8Embedding())
     feeds = mixed(recipe)
     logits = run(session_of(recipe, plan, tmp_path), feeds)["logits"]
     got = on_real_positions(logits, feeds["attention_mask"])
     assert np.isfinite(got).all()
-    assert cosine(got, expected) > CLOSE
+    if name == "weights" or HERE in EXACT_ON[bits]:
+        assert cosine(got, expected) > CLOSE
     # Every site of the masked LM goes through the form; factored embeddings of 19 columns have no block of 16.
     operators = count_operators(recipe.write(plan)[0])
     sites = recipe.write(plan)[1].sites.values()
