@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from infra import forwarder
 from infra.admission import Member
 from infra.planner.endpoint_options import endpoint_candidates
 from infra.planner.plan import judged, plan_model, workload_of
@@ -75,8 +76,6 @@ class _Wish:
 
 
 MOST_MIB = 10240
-# A function that only forwards waits for the network: a quarter of a CPU is more than it uses.
-FORWARDING_MIB = 512
 
 
 def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
@@ -144,8 +143,8 @@ def _on_endpoint(deploy: DeploySpec, wish: _Wish, stage: Stage) -> Size:
         raise CatalogueError("deploy: target gpu needs instance_type and mode where there is no plan")
     concurrency = _reserved(deploy, wish.concurrency, stage)
     function = FunctionSize(
-        architecture="arm64",
-        memory_mib=FORWARDING_MIB,
+        architecture=forwarder.ARCHITECTURE,
+        memory_mib=forwarder.MEMORY_MIB,
         concurrency=concurrency,
         warm_minimum=min(deploy.provisioned, concurrency),
         warm_maximum=min(_most_warm(deploy, deploy.provisioned), concurrency),

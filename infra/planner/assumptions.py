@@ -48,8 +48,6 @@ class Assumptions:
     """Endpoints scale out when their instances are busy this share of the time; `infra` sets the same target."""
     endpoint_ms: float = 10.0
     """From the forwarding function to the endpoint and back. Not measured: it needs an account."""
-    forwarder_mib: int = 512
-    """The function before an endpoint; it holds no model."""
     asynchronous_ms: float = 1000.0
     """An asynchronous answer's way through S3 and the internal queue. Not measured: it needs an account."""
     instance_start_ms: float = 300_000.0

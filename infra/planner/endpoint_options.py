@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from infra import forwarder
 from infra.planner import demand as streams
 from infra.planner import gpu_estimate
 from infra.planner.demand import DAYS_A_MONTH
@@ -70,7 +71,7 @@ def endpoint_option(work: Workload, instance: Instance, mode: Mode) -> Option:
     seconds = instance.request_ms * assumed.mean_over_p50 / 1e3
     most = _instances(demand.peak, seconds, assumed.utilization)
     asleep = _asleep(work, seconds) if mode == "asynchronous" else 0.0
-    way_ms = assumed.request_overhead_ms / vcpus_of(assumed.forwarder_mib) + assumed.endpoint_ms
+    way_ms = assumed.request_overhead_ms / vcpus_of(forwarder.MEMORY_MIB) + assumed.endpoint_ms
     forwarded = way_ms / 1e3 if mode == "asynchronous" else seconds + way_ms / 1e3
     if mode == "asynchronous":
         way_ms += assumed.asynchronous_ms
@@ -145,7 +146,9 @@ def _cost(work: Workload, instance: Instance, mode: Mode, forwarded: float) -> C
         hours = average * busy_hours * (1 - _asleep(work, seconds))
         stored = demand.requests * 2 * (prices.s3_thousand_puts + prices.s3_thousand_gets) / 1e3
     warm = work.spec.deploy.provisioned
-    forwarding = function_cost(work, "x86_64", assumed.forwarder_mib, "cold", forwarded, warm, assumed.init_ms)
+    forwarding = function_cost(
+        work, forwarder.ARCHITECTURE, forwarder.MEMORY_MIB, "cold", forwarded, warm, assumed.init_ms
+    )
     return Cost(
         requests=forwarding.requests,
         compute=forwarding.compute,

@@ -11,6 +11,7 @@ from aws_cdk.assertions import Annotations, Match, Template
 
 from infra.admission import Member
 from infra.app import compose
+from infra.planner.demand import SECONDS_A_MONTH
 from infra.planner.plan import candidates_of, plan_model, workload_of
 from infra.planner.prices import PriceTable
 from infra.sizing import Size, size
@@ -110,6 +111,15 @@ def test_an_instance_is_given_what_the_plan_counts_on() -> None:
     assert endpoint is not None
     assert endpoint.invocations_per_minute == pytest.approx(60 * chosen.each_per_second)
     assert chosen.instances_max * chosen.each_per_second >= 50
+
+
+def test_the_function_before_an_endpoint_is_priced_as_what_is_deployed() -> None:
+    """Warm environments cost by architecture and memory alone."""
+    spec = spec_of(target="gpu", mode="realtime", instance_type="ml.g6.xlarge", provisioned=2)
+    function = sized(spec, "cuda").function
+    gb_seconds = function.warm_minimum * function.memory_mib / 1024 * SECONDS_A_MONTH
+    fee = gb_seconds * PRICES.functions.of(function.architecture).provisioned_gb_second
+    assert plan_model(spec, member(spec, "cuda").manifest, PRICES).chosen.cost.provisioned == pytest.approx(fee)
 
 
 @pytest.mark.parametrize(("table", "warned"), [("", False), ("[busy.deploy]\nconcurrency = 7", True)])

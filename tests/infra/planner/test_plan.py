@@ -95,8 +95,8 @@ def test_environments_kept_warm_before_an_endpoint_are_paid_for() -> None:
     table = {"target": "gpu", "instance_type": "ml.g6.xlarge", "mode": "realtime"}
     cuda = manifest_of(instruction_sets=("cuda",))
     cold, warm = (plan_model(spec_of(ONE_A_SECOND, **table, provisioned=n), cuda, PRICES, PLAIN).chosen for n in (0, 2))
-    # 2 environments x 0.5 GB x 2,628,000 s at $0.0000041667.
-    assert (cold.cost.provisioned, warm.cost.provisioned) == (0, pytest.approx(10.950088, rel=1e-5))
+    # 2 environments x 0.5 GB x 2,628,000 s at $0.0000033334.
+    assert (cold.cost.provisioned, warm.cost.provisioned) == (0, pytest.approx(8.760175, rel=1e-5))
     assert warm.cold_start_share < cold.cold_start_share
 
 
