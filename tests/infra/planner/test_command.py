@@ -77,6 +77,25 @@ def test_a_plot_of_every_kind(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert len(list(drawing.iter(f"{SVG}polyline"))) == len(expected)
 
 
+def test_a_plots_folder_is_made(folder: Path) -> None:
+    plot = folder / "plots" / "of" / "m.svg"
+    assert main(arguments(folder, "--plot", str(plot))) == 0
+    assert ElementTree.parse(plot).getroot().tag == f"{SVG}svg"
+
+
+@pytest.mark.parametrize("place", ["", "models.toml/plot.svg"], ids=["a folder", "below a file"])
+def test_a_plot_that_cannot_be_written_ends_with_2_behind_the_plan(
+    folder: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(folder.rglob("*"))
+    assert main(arguments(folder, "--plot", str(folder / place))) == 2
+    printed = capsys.readouterr()
+    assert "chosen" in printed.out
+    assert f"error: {folder / place}: the plot cannot be written: " in printed.err
+    assert printed.err.endswith(". Name a file in a folder, as in --plot plan.svg.\n")
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_what_cannot_be_met_ends_with_1_and_shows_the_options(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "models.toml").write_text(CATALOGUE.format(p95_ms=1), encoding="utf-8")
     assert main(arguments(folder)) == 1
