@@ -42,8 +42,18 @@ def _plan(spec: ModelSpec, asked: argparse.Namespace, prices: PriceTable) -> int
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, CatalogueError) else 1
     print(report.as_json(plan, prices) if asked.json else report.as_text(plan, everything=asked.all) + "\n")
-    if asked.plot:
-        asked.plot.write_text(_plot(plan, spec, manifest, prices), encoding="utf-8")
+    return _write(asked.plot, _plot(plan, spec, manifest, prices)) if asked.plot else 0
+
+
+def _write(path: Path, drawing: str) -> int:
+    """The folder is made, as a build makes that of its artifacts."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(drawing, encoding="utf-8")
+    except OSError as error:
+        reason = f"{path}: the plot cannot be written: {error.strerror}"
+        print(f"error: {reason}. Name a file in a folder, as in --plot plan.svg.", file=sys.stderr)
+        return 2
     return 0
 
 
