@@ -25,15 +25,24 @@ Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 def python_version(base_image: str) -> str:
     """The Python version that a base image's tag begins with, such as 3.13, with a digest behind the tag or without.
 
-    Raises ImageError for another tag, and for none.
+    Raises ImageError for another tag, for none, and for a digest that is not whole.
     """
-    found = re.search(r":(3\.\d+)[^:/@]*(@sha256:[0-9a-f]{64})?$", base_image)
-    if found is None:
+    named, at, digest = base_image.partition("@")
+    tagged = re.search(r":([^:/]+)$", named)
+    version = re.match(r"3\.\d+", tagged[1]) if tagged else None
+    if at and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        raise ImageError(f"base image {base_image!r}: expected @sha256: and 64 hexadecimal digits behind the tag.")
+    if at and tagged is None:
+        raise ImageError(
+            f"base image {base_image!r}: a digest does not say its Python version, which the wheels are chosen by. "
+            f"Put a tag that begins with it before the digest, as in {named}:3.13@{digest}."
+        )
+    if version is None:
         raise ImageError(
             f"base image {base_image!r}: expected a tag that begins with its Python version, as in "
             "public.ecr.aws/lambda/python:3.13, which a digest may follow. Give the image such a tag."
         )
-    return found[1]
+    return version[0]
 
 
 def fetch_wheels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -130,10 +131,35 @@ def test_the_bases_tag_says_its_python(image: str, version: str) -> None:
     assert python_version(image) == version
 
 
-@pytest.mark.parametrize("image", ["public.ecr.aws/lambda/python", "base:latest", "host:3.13/python", "b@sha256:0a"])
-def test_a_base_without_its_python_in_the_tag_is_refused(image: str) -> None:
-    with pytest.raises(ImageError, match="expected a tag that begins with its Python version"):
+DIGEST = f"@sha256:{'0a' * 32}"
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        ("public.ecr.aws/lambda/python", "expected a tag that begins with its Python version"),
+        ("base:latest", "expected a tag that begins with its Python version"),
+        ("host:3.13/python", "expected a tag that begins with its Python version"),
+        (f"base:latest{DIGEST}", "expected a tag that begins with its Python version"),
+        (f"public.ecr.aws/lambda/python{DIGEST}", "a digest does not say its Python version"),
+        (f"localhost:5000/python{DIGEST}", "a digest does not say its Python version"),
+        ("b:3.13@sha256:0a", "expected @sha256: and 64 hexadecimal digits behind the tag"),
+        ("b@sha256:0a", "expected @sha256: and 64 hexadecimal digits behind the tag"),
+    ],
+)
+def test_a_base_that_does_not_say_its_python_is_refused(image: str, why: str) -> None:
+    with pytest.raises(ImageError, match=why) as refused:
         python_version(image)
+    assert str(refused.value).startswith(f"base image {image!r}: ")
+
+
+def test_a_base_that_is_refused_for_its_tag_is_taken_with_the_tag_that_is_named() -> None:
+    pinned = f"registry.example.org/python{DIGEST}"
+    with pytest.raises(ImageError) as refused:
+        python_version(pinned)
+    [named] = re.findall(r"as in (\S+)\.$", str(refused.value))
+    assert named == f"registry.example.org/python:3.13{DIGEST}"
+    assert python_version(named) == "3.13"
 
 
 def test_wheels_are_fetched_once(tmp_path: Path) -> None:
