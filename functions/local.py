@@ -14,6 +14,7 @@ import importlib
 import json
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,7 @@ def serve(directory: Path, host: str, port: int) -> None:
     from layers.runtime.settings import read_settings
     from layers.serving.application import create_app
 
+    refuse_taken(host, port)
     os.environ["ARTIFACT_DIR"] = str(directory)
     # A server has several clients, and answers /health while texts are written for them.
     os.environ.setdefault("HUNDREDFOLD_WORKERS", "4")
@@ -96,6 +98,17 @@ def serve(directory: Path, host: str, port: int) -> None:
     predictors = load_predictors(directory, **settings.load_options())
     # Given a log configuration, uvicorn would write its access log to standard output.
     uvicorn.run(create_app(predictors, settings), host=host, port=port, log_config=None)
+
+
+def refuse_taken(host: str, port: int) -> None:
+    """Raises InputError where nobody can listen; the server itself would say so after a model is loaded."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"nothing can be served at {host}, port {port}: {reason}. Stop what is served there, or pass another --port."
+        ) from error
 
 
 def _read_event(path: Path) -> Any:

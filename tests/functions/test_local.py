@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -83,6 +84,16 @@ def test_mistakes_exit_with_2_and_say_what_is_wrong(output: Path, arguments: lis
     assert (process.returncode, process.stdout) == (2, b"")
     assert message in process.stderr.decode()
     assert "Traceback" not in process.stderr.decode()
+
+
+def test_an_address_that_cannot_be_had_is_refused(output: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        for port in (other.getsockname()[1], 65536):
+            process = local("toy", "--output", str(output), "--port", str(port))
+            assert (process.returncode, process.stdout) == (2, b"")
+            assert f"error: nothing can be served at 127.0.0.1, port {port}: " in process.stderr.decode()
+            assert "pass another --port" in process.stderr.decode()
+            assert "Traceback" not in process.stderr.decode()
 
 
 def test_an_unknown_model_is_told_from_those_built(output: Path) -> None:
