@@ -30,7 +30,9 @@ help:
 
 install: $(VENV)/.installed-build
 
+# pip would name the first package that has no release for an older one.
 $(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python: got $$($(PYTHON) --version 2>&1) of PYTHON=$(PYTHON), expected 3.11 or newer. Name another: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-build: pyproject.toml | $(VENV)/bin/python

@@ -50,6 +50,14 @@ def test_synthesis_needs_no_engine_no_credentials_and_no_network(tmp_path: Path)
     assert "AWS::Lambda::Url" in {each["Type"] for each in template["Resources"].values()}
 
 
+def test_cdks_command_line_reports_nothing_to_its_makers() -> None:
+    """What a page says was sent nowhere was not: CDK's own default is to count its users' commands."""
+    command = [str(ROOT / "node_modules/.bin/cdk"), "cli-telemetry", "--status"]
+    environment = {name: value for name, value in os.environ.items() if name != "CDK_DISABLE_CLI_TELEMETRY"}
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "CLI Telemetry is disabled" in told.stdout + told.stderr
+
+
 def test_a_mistake_in_a_file_ends_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "models.toml").write_text(ONE.replace("task", "tsak"), encoding="utf-8")
     (tmp_path / "stages.toml").write_text("[dev]\n", encoding="utf-8")
