@@ -37,7 +37,7 @@ def gpu_request_ms(manifest: Manifest, traffic: TrafficSpec, card: Card, assumed
     """One request in fp16, alone on the card."""
     parameters = parameters_of(manifest)
     launch = assumed.gpu_launch_ms_per_node * sum(_widest(manifest).fused_nodes.values())
-    reading = 2 * parameters / (card.bytes_per_second * assumed.gpu_share_of_bandwidth) * 1e3
+    reading = fp16_bytes(manifest) / (card.bytes_per_second * assumed.gpu_share_of_bandwidth) * 1e3
     tokens = min(traffic.tokens_in, manifest.limits.max_tokens)
     computing = 2 * parameters * tokens / (card.flops * assumed.gpu_share_of_flops) * 1e3
     return max(launch, reading, computing) + traffic.tokens_out * max(launch, reading)
@@ -49,9 +49,14 @@ def parameters_of(manifest: Manifest) -> float:
     return widest.bytes / BYTES[widest.precision]
 
 
+def fp16_bytes(manifest: Manifest) -> float:
+    """Of its weights on a card."""
+    return 2 * parameters_of(manifest)
+
+
 def fits(manifest: Manifest, card: Card) -> bool:
     """Whether fp16 weights take at most half of the card; activations, keys and values need the rest."""
-    return 2 * parameters_of(manifest) <= card.memory_gib * 2**30 / 2
+    return fp16_bytes(manifest) <= card.memory_gib * 2**30 / 2
 
 
 def _widest(manifest: Manifest) -> Variant:

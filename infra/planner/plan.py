@@ -10,6 +10,7 @@ from infra.planner.break_even import BreakEven, break_evens
 from infra.planner.demand import Demand
 from infra.planner.endpoint_options import endpoint_candidates, has_cuda
 from infra.planner.function_options import function_candidates
+from infra.planner.instance_types import why_unplanned
 from infra.planner.option import Option
 from infra.planner.prices import PriceTable
 from infra.planner.refusal import refusal_of
@@ -132,6 +133,8 @@ def _notes(work: Workload, options: tuple[Option, ...]) -> Iterator[str]:
         for name in ("x86_64", "arm64"):
             if deploy.architecture in ("auto", name) and name not in offered:
                 yield f"{name} functions are not offered: this artifact has no latency measured on {name}"
-    if deploy.target != "lambda" and not has_cuda(work):
+    if unplanned := why_unplanned(work):
+        yield f"GPU endpoints are not offered: {unplanned}"
+    elif deploy.target != "lambda" and not has_cuda(work):
         yield "GPU endpoints are priced and not offered: this artifact has no CUDA variant"
     yield f"prices of {work.prices.as_of} in {work.prices.region}, before free tier, discounts, data transfer and tax"

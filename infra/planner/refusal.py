@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from decimal import ROUND_CEILING, Context
 
+from infra.planner.instance_types import why_unplanned
 from infra.planner.option import Option
 from infra.planner.workload import Workload
 from layers.catalogue import DeploySpec, ModelSpec
@@ -43,16 +44,23 @@ def refusal_of(
     asked = f"{work.spec.name}: nothing answers {traffic.requests_per_second:g} requests a second of "
     asked += f"{traffic.tokens_in} tokens in and {traffic.tokens_out} out with p95 {traffic.p95_ms:g} ms{budget}."
     if not options:
-        return UnmetDemandError(
-            f"{asked} There is no option at all: the artifact has no measured latency for what "
-            f"[{work.spec.name}.deploy] asks for. Build it on a machine that can run it, "
-            "or change target and architecture.",
-            options,
-        )
+        return UnmetDemandError(f"{asked} There is no option at all: {_why_none(work)}", options)
+    unplanned = why_unplanned(work)
+    asked += f" {unplanned}." if unplanned else ""
     changes = [*_slower(work, plan_for), *_dearer(options), *_freer(work, plan_for), *_elsewhere(options)]
     changes += _other_precision(work)
     advice = " Any of these would do: " + "; ".join(changes) + "." if changes else ""
     return UnmetDemandError(asked + (advice or " No change of target, budget or deployment alone would do."), options)
+
+
+def _why_none(work: Workload) -> str:
+    unplanned = why_unplanned(work) if work.spec.deploy.target == "gpu" else None
+    if unplanned is not None:
+        return f"{unplanned}."
+    return (
+        f"the artifact has no measured latency for what [{work.spec.name}.deploy] asks for. Build it on a machine "
+        "that can run it, or change target and architecture."
+    )
 
 
 def _slower(work: Workload, plan_for: Callable[[ModelSpec], tuple[Option, ...]]) -> Iterator[str]:

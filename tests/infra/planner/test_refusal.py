@@ -113,6 +113,42 @@ def test_nothing_measured_at_all() -> None:
 
 
 @pytest.mark.parametrize(
+    ("instance_type", "weights_mib", "why"),
+    [
+        (
+            "ml.g6.xlrage",
+            20,
+            "instance_type: ml.g6.xlrage is not in the price table; expected one of ml.g4dn.xlarge, ml.g6.xlarge, ",
+        ),
+        ("ml.p4d.24xlarge", 20, "instance_type: ml.p4d.24xlarge is not in the price table; expected one of "),
+        ("ml.g5.xlarge", 20, "instance_type: nothing is known of the speed of its card, A10G; expected one of "),
+        ("ml.c5.large", 20, "instance_type: ml.c5.large has no GPU; expected one of "),
+        ("ml.g4dn.xlarge", 5000, "instance_type: 16-bit weights of 9.8 GiB take more than half of its card, 16 GiB; "),
+        ("auto", 20000, "16-bit weights of 39.1 GiB take more than half of any card that the planner knows, 48 GiB"),
+    ],
+)
+def test_an_instance_that_cannot_be_planned_says_why(instance_type: str, weights_mib: float, why: str) -> None:
+    built = manifest_of(instruction_sets=("cuda",), weights_mib=weights_mib)
+    with pytest.raises(UnmetDemandError) as refused:
+        plan_model(spec_of(target="gpu", instance_type=instance_type), built, PRICES)
+    message = str(refused.value)
+    assert why in message
+    assert "no measured latency" not in message
+    named = re.findall(r"ml\.[a-z0-9]+\.[a-z0-9]+", message.partition("expected one of ")[2])
+    for known in named:
+        assert plan_model(spec_of(target="gpu", instance_type=known), built, PRICES).chosen.instance_type == known
+    assert bool(named) is (instance_type != "auto")
+
+
+def test_an_instance_that_cannot_be_planned_is_named_where_functions_are_left() -> None:
+    named = {"instance_type": "ml.p4d.24xlarge"}
+    plan = plan_model(spec_of(**named), manifest_of(), PRICES)
+    assert plan.chosen.target == "lambda"
+    assert [note for note in plan.notes if "ml.p4d.24xlarge is not in the price table" in note]
+    assert "ml.p4d.24xlarge is not in the price table" in refusal({"p95_ms": 2}, **named)
+
+
+@pytest.mark.parametrize(
     ("drop", "passed", "exact_on", "advice"),
     [
         (0.0051234, False, X86, 0.00513),
