@@ -25,7 +25,8 @@ from infra.deployment import Deployment, monthly_budget_usd
 from infra.naming import stack_name
 from infra.own_metrics import NAMESPACE
 from infra.planner.prices import PriceTable
-from infra.sizing import EndpointSize, FunctionSize, Size
+from infra.shortfalls import shortfalls
+from infra.sizing import FunctionSize, Size
 from infra.stages import Stage
 from infra.triggers import job_of
 from layers.catalogue import Trigger
@@ -86,8 +87,8 @@ class ModelStack(Stack):
             Rollout(self, f"{trigger.title()}Rollout", live=function.live, alarms=heeded, stage=self._stage)
         if size.function.concurrency:
             self._check(asked, functions.values(), backend)
-            self._warn_of_throttles(size.function)
-            self._warn_of_guess(size.endpoint)
+            for warning, text in shortfalls(self._deployment.name, size):
+                Annotations.of(self).add_warning_v2(warning, text)
         else:
             off = "concurrency = 0: no request is answered, and the new version is not checked."
             Annotations.of(self).add_warning_v2("hundredfold:switched-off", off)
@@ -143,26 +144,6 @@ class ModelStack(Stack):
         backend.grant_check(check.function)
         for function in functions:
             function.live.node.add_dependency(check)
-
-    def _warn_of_throttles(self, size: FunctionSize) -> None:
-        """Reserving less than the demand needs is allowed, and said."""
-        if size.concurrency < size.needed:
-            Annotations.of(self).add_warning_v2(
-                "hundredfold:concurrency",
-                f"{self._deployment.name}: got {size.concurrency} environments at once, the plan needs {size.needed} "
-                "for [traffic]: requests beyond are answered with 429. Raise [deploy] concurrency and the stage's "
-                "max_concurrency, or lower [traffic].",
-            )
-
-    def _warn_of_guess(self, size: EndpointSize | None) -> None:
-        """How many instances there are follows from what one takes; where that is not known, it is said."""
-        if size is not None and size.guessed and size.mode == "realtime":
-            Annotations.of(self).add_warning_v2(
-                "hundredfold:guessed-scaling",
-                f"{self._deployment.name}: what one {size.instance_type} takes is not known: another is added beyond "
-                f"{size.invocations_per_minute:g} invocations a minute of each, which is [traffic] "
-                "requests_per_second. Measure one, and state its rate there.",
-            )
 
     def _report(self, functions: Mapping[Trigger, ModelFunction], size: FunctionSize, backend: Backend) -> None:
         self._dashboard.show_functions(functions, size)

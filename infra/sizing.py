@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from infra import forwarder
@@ -22,7 +22,8 @@ Mode = Literal["realtime", "asynchronous"]
 class FunctionSize:
     """A function's share of a machine and how many of it there may be.
 
-    `needed` environments serve the planned demand, 0 where nothing was planned. `warm_*` count those kept ready.
+    `needed` environments serve the planned demand, and `needed_mib` hold all models, each 0 where nothing was planned.
+    `warm_*` count those kept ready.
     """
 
     architecture: Literal["x86_64", "arm64"]
@@ -32,6 +33,7 @@ class FunctionSize:
     warm_maximum: int = 0
     snapstart: bool = False
     needed: int = 0
+    needed_mib: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class EndpointSize:
     """A GPU endpoint's instances. An asynchronous one may go down to none.
 
     `invocations_per_minute` is what each instance should be given before there is another; `guessed` says that nothing
-    is known of what the type takes, and that it is the demand in the table.
+    is known of what the type takes, and that it is the demand in the table. `needed` instances serve the demand, 0
+    where that is not known.
     """
 
     instance_type: str
@@ -48,6 +51,7 @@ class EndpointSize:
     maximum: int
     invocations_per_minute: float
     guessed: bool = False
+    needed: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,11 @@ class Size:
 
 @dataclass(frozen=True)
 class _Wish:
-    """What one model asks for, its table and its plan together. `each_per_second` is one instance's requests."""
+    """What one model asks for, its table and its plan together.
+
+    `each_per_second` is one instance's requests. Not `planned`: the table left nothing to choose, and `instances` and
+    `concurrency` are what its demand needs by the planner's estimate, 0 where there is none.
+    """
 
     target: Literal["lambda", "gpu"]
     memory_mib: int | None
@@ -68,11 +76,11 @@ class _Wish:
     snapstart: bool
     instance_type: str | None
     mode: Mode | None
-    instances_min: int = 0
-    instances_max: int | None = None
+    instances: int = 0
     each_per_second: float = 0.0
     guessed: bool = False
     concurrency: int = 0
+    planned: bool = True
 
 
 MOST_MIB = 10240
@@ -102,19 +110,17 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
     needed = sum(each.concurrency for each in wishes)
     concurrency = _reserved(deploy, needed, stage)
     warm = max(each.provisioned for each in wishes)
+    # Models of a group are given up for one another's memory, which is slow: with what they need together none is.
+    needed_mib = sum(each.memory_mib or 0 for each in wishes) if deploy.memory_mib == "auto" else 0
     function = FunctionSize(
         architecture="arm64" if architecture == "arm64" else "x86_64",
-        # Models of a group are given up for one another's memory, which is slow: with what they need together none is.
-        memory_mib=(
-            min(sum(each.memory_mib or 0 for each in wishes), MOST_MIB)
-            if deploy.memory_mib == "auto"
-            else deploy.memory_mib
-        ),
+        memory_mib=min(needed_mib, MOST_MIB) if deploy.memory_mib == "auto" else deploy.memory_mib,
         concurrency=concurrency,
         warm_minimum=min(warm, concurrency),
         warm_maximum=min(_most_warm(deploy, warm), concurrency),
         snapstart=any(each.snapstart for each in wishes) and warm == 0,
         needed=needed,
+        needed_mib=needed_mib,
     )
     return Size(function, None)
 
@@ -150,10 +156,19 @@ def _on_endpoint(deploy: DeploySpec, wish: _Wish, stage: Stage) -> Size:
         warm_maximum=min(_most_warm(deploy, deploy.provisioned), concurrency),
         needed=wish.concurrency,
     )
-    most = min(wish.instances_max or stage.max_instances, stage.max_instances)
-    least = 0 if wish.mode == "asynchronous" else min(max(wish.instances_min, 1), most)
-    per_minute = 60 * wish.each_per_second
-    return Size(function, EndpointSize(wish.instance_type, wish.mode, least, most, per_minute, wish.guessed))
+    return Size(
+        function,
+        EndpointSize(
+            wish.instance_type,
+            wish.mode,
+            minimum=0 if wish.mode == "asynchronous" else 1,
+            # An estimate that no plan was chosen by bounds nothing.
+            maximum=min(wish.instances, stage.max_instances) if wish.planned else stage.max_instances,
+            invocations_per_minute=60 * wish.each_per_second,
+            guessed=wish.guessed,
+            needed=wish.instances,
+        ),
+    )
 
 
 def _wish(member: Member, prices: PriceTable) -> _Wish:
@@ -173,8 +188,7 @@ def _wish(member: Member, prices: PriceTable) -> _Wish:
         snapstart=option.snapstart,
         instance_type=option.instance_type if deploy.instance_type == "auto" else deploy.instance_type,
         mode=option.mode if deploy.mode == "auto" else deploy.mode,
-        instances_min=option.instances_min,
-        instances_max=option.instances_max,
+        instances=option.instances_max,
         # This figure leaves an instance idle part of the time already.
         each_per_second=option.each_per_second,
         concurrency=option.concurrency,
@@ -196,11 +210,16 @@ def _fixed_endpoint(member: Member, instance_type: str, mode: Mode, prices: Pric
 
     How much an instance takes is the planner's estimate; of a type that it knows nothing about, the demand itself.
     """
-    work = workload_of(member.spec, member.manifest, prices)
+    work = workload_of(_unbounded(member.spec), member.manifest, prices)
+    wish = _Wish("gpu", None, 0, False, instance_type, mode, planned=False)
     for option in judged(work, endpoint_candidates(work)):
-        return _Wish("gpu", None, 0, False, instance_type, mode, 1, each_per_second=option.each_per_second)
-    rate = max(member.spec.traffic.requests_per_second, 1.0)
-    return _Wish("gpu", None, 0, False, instance_type, mode, 1, each_per_second=rate, guessed=True)
+        return replace(
+            wish,
+            instances=option.instances_max,
+            each_per_second=option.each_per_second,
+            concurrency=option.concurrency,
+        )
+    return replace(wish, each_per_second=max(member.spec.traffic.requests_per_second, 1.0), guessed=True)
 
 
 def _unbounded(spec: ModelSpec) -> ModelSpec:

@@ -16,7 +16,7 @@ from infra.planner.plan import candidates_of, plan_model, workload_of
 from infra.planner.prices import PriceTable
 from infra.sizing import Size, size
 from infra.stages import Stage
-from layers.artifact import INSTRUCTION_SETS
+from layers.artifact import INSTRUCTION_SETS, Manifest
 from layers.catalogue import ModelSpec, read_catalogue
 from layers.errors import CatalogueError
 from layers.runtime.group import default_budget_bytes, model_bytes
@@ -44,6 +44,19 @@ requests_per_second = 3
 target = "gpu"
 mode = "{mode}"
 instance_type = "ml.p99.xlarge"
+"""
+CROWDED = """
+[crowded]
+source = "checkpoint"
+task = "text-classification"
+[crowded.traffic]
+requests_per_second = 40
+p95_ms = 600000
+tokens_out = 200
+[crowded.deploy]
+target = "gpu"
+mode = "{mode}"
+instance_type = "{instance_type}"
 """
 FOR_ARM = """
 [small]
@@ -85,6 +98,16 @@ def test_what_the_plan_needs_is_reserved_where_the_table_says_nothing() -> None:
     needed = plan_model(spec, member(spec).manifest, PRICES).chosen.concurrency
     assert needed > spec.deploy.concurrency
     assert sized(spec).function.concurrency == needed
+
+
+def test_before_a_stated_instance_what_the_demand_needs_is_reserved_too() -> None:
+    fixed = {"target": "gpu", "mode": "realtime", "instance_type": "ml.g6.xlarge"}
+    spec = spec_of(BUSY, **fixed)
+    needed = plan_model(spec, member(spec, "cuda").manifest, PRICES).chosen.concurrency
+    assert needed > spec.deploy.concurrency
+    assert sized(spec, "cuda").function.concurrency == needed
+    stated = sized(spec_of(BUSY, **fixed, concurrency=3), "cuda").function
+    assert (stated.concurrency, stated.needed) == (3, needed)
 
 
 def test_the_default_is_reserved_where_the_plan_needs_less() -> None:
@@ -135,6 +158,24 @@ def test_a_stack_that_reserves_too_little_says_so(tmp_path: Path, table: str, wa
         assert "the plan needs" in about[0]
 
 
+@pytest.mark.parametrize("instance_type", ["auto", "ml.g6.xlarge"], ids=["planned", "stated"])
+@pytest.mark.parametrize("mode", ["realtime", "asynchronous"])
+@pytest.mark.parametrize("missing", [1, 0], ids=["too few", "enough"])
+def test_a_stack_that_may_start_too_few_instances_says_so(
+    tmp_path: Path, missing: int, mode: str, instance_type: str
+) -> None:
+    write_project(tmp_path, CROWDED.format(mode=mode, instance_type=instance_type))
+    spec = read_catalogue(tmp_path / "models.toml")["crowded"]
+    needed = plan_model(spec, Manifest.read(tmp_path / "build" / "crowded"), PRICES).chosen.instances_max
+    bound = needed - missing
+    (tmp_path / "stages.toml").write_text(f"[dev]\nmax_instances = {bound}\n", encoding="utf-8")
+    [stack] = compose(app_of(tmp_path, "dev"))
+    targets = of_type(Template.from_stack(stack), "AWS::ApplicationAutoScaling::ScalableTarget").values()
+    assert [each["Properties"]["MaxCapacity"] for each in targets] == [bound]
+    said = Match.string_like_regexp(f"crowded: got at most {bound} instances .* needs {needed} .* max_instances")
+    assert bool(Annotations.from_stack(stack).find_warning("*", said)) is bool(missing)
+
+
 @pytest.mark.parametrize(
     ("mode", "key"), [("realtime", "response_cache"), ("realtime", "snapstart"), ("asynchronous", "streaming")]
 )
@@ -171,6 +212,20 @@ def test_an_instance_without_a_gpu_is_refused() -> None:
     spec = spec_of(target="gpu", mode="realtime", instance_type="ml.c5.large")
     with pytest.raises(CatalogueError, match=r"ml\.c5\.large has no GPU"):
         sized(spec, "cuda")
+
+
+@pytest.mark.parametrize(("models", "warned"), [(2, False), (9, True)])
+def test_a_group_that_needs_more_memory_than_lambda_has_says_so(tmp_path: Path, models: int, warned: bool) -> None:
+    catalogue = "".join(
+        f'[m{number}]\nsource = "checkpoint"\ntask = "text-classification"\n[m{number}.deploy]\ngroup = "many"\n'
+        f"[m{number}.traffic]\np95_ms = 70\n"
+        for number in range(models)
+    )
+    [stack] = compose(app_of(write_project(tmp_path, catalogue), "dev"))
+    [function] = model_functions(Template.from_stack(stack)).values()
+    assert (function["MemorySize"] == 10240) is warned
+    said = Match.string_like_regexp(r"group many: got 10,240 MiB, its models need [\d,]+ together")
+    assert bool(Annotations.from_stack(stack).find_warning("*", said)) is warned
 
 
 def test_memory_is_one_figure_for_planner_and_runtime() -> None:
