@@ -11,6 +11,7 @@ from infra.admission import Member, admit
 from infra.code import Building
 from infra.naming import check_distinct
 from infra.planner.prices import PriceTable
+from infra.reservations import excess, reserved_by
 from infra.sizing import Size, size
 from infra.stages import Stage
 from layers.catalogue import ModelSpec
@@ -25,6 +26,13 @@ class Deployment:
     members: tuple[Member, ...]
     size: Size | None
     problems: tuple[str, ...]
+
+    @property
+    def reserved(self) -> int:
+        """Concurrent executions that its functions keep from all others of the account."""
+        if self.size is None:
+            return 0
+        return reserved_by(self.members[0].spec.deploy.triggers, self.size.function.concurrency)
 
     @classmethod
     def refused(cls, name: str, *problems: str) -> Self:
@@ -57,9 +65,22 @@ def deployments(
             raise CatalogueError(f"[{spec.name}.deploy] group {spec.deploy.group!r} is a model's name; choose another")
     check_distinct(grouped, stage.stack_prefix)
     _check_domains(stage, grouped)
-    return [
+    found = [
         _deployment(name, specs, catalogue_folder, output, stage, prices, building) for name, specs in grouped.items()
     ]
+    return _within_the_account(found, stage)
+
+
+def _within_the_account(found: list[Deployment], stage: Stage) -> list[Deployment]:
+    """Whatever reserves too much alone is refused alone; whatever does so with the rest, together with the rest.
+
+    CloudFormation would refuse the last of them, after it has deployed the others.
+    """
+    alone = {each.name: excess({each.name: each.reserved}, stage.account_concurrency) for each in found}
+    fitting = {each.name: each.reserved for each in found if each.reserved and not alone[each.name]}
+    together = excess(fitting, stage.account_concurrency)
+    problems = {name: alone[name] or (together if name in fitting else None) for name in alone}
+    return [Deployment.refused(each.name, problem) if (problem := problems[each.name]) else each for each in found]
 
 
 def _check_domains(stage: Stage, names: Iterable[str]) -> None:

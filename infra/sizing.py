@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from infra import forwarder
 from infra.admission import Member
+from infra.planner.assumptions import Assumptions
 from infra.planner.endpoint_options import endpoint_candidates
+from infra.planner.option import Option
 from infra.planner.plan import judged, plan_model, workload_of
 from infra.planner.prices import PriceTable
+from infra.planner.refusal import UnmetDemandError
+from infra.reservations import reservable, reserved_by, reserved_each
 from infra.stages import Stage
 from layers.catalogue import DeploySpec, ModelSpec
 from layers.errors import CatalogueError
@@ -92,7 +97,7 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
     A stage's `max_concurrency` and `max_instances` bound what the catalogue and the planner ask for. Raises
     CatalogueError where models of a group contradict each other, and as `plan_model` does.
     """
-    wishes = [_wish(member, prices) for member in members]
+    wishes = [_wish(member, stage, prices) for member in members]
     deploy = members[0].spec.deploy
     if len({wish.target for wish in wishes}) > 1 or len({member.manifest.target for member in members}) > 1:
         raise CatalogueError(f"group {deploy.group}: its models are for different machines; build them for one target")
@@ -126,9 +131,7 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
 
 
 def _reserved(deploy: DeploySpec, needed: int, stage: Stage) -> int:
-    """What the table states, or else what the plan needs, and no less than the table's default; as the stage allows."""
-    stated = "concurrency" in deploy.model_fields_set
-    wanted = deploy.concurrency if stated else max(deploy.concurrency, needed)
+    wanted = reserved_each(deploy, needed)
     return min(wanted, stage.max_concurrency or wanted)
 
 
@@ -171,7 +174,7 @@ def _on_endpoint(deploy: DeploySpec, wish: _Wish, stage: Stage) -> Size:
     )
 
 
-def _wish(member: Member, prices: PriceTable) -> _Wish:
+def _wish(member: Member, stage: Stage, prices: PriceTable) -> _Wish:
     """From the table alone where it leaves nothing open."""
     deploy = member.spec.deploy
     if deploy.target == "lambda" and deploy.memory_mib != "auto":
@@ -180,7 +183,7 @@ def _wish(member: Member, prices: PriceTable) -> _Wish:
         _check_has_gpu(member.spec, prices)
     if deploy.target == "gpu" and deploy.instance_type != "auto" and deploy.mode != "auto":
         return _fixed_endpoint(member, deploy.instance_type, deploy.mode, prices)
-    option = plan_model(_unbounded(member.spec), member.manifest, prices).chosen
+    option = _chosen(member, stage, prices)
     return _Wish(
         target=option.target,
         memory_mib=option.memory_mib,
@@ -220,6 +223,18 @@ def _fixed_endpoint(member: Member, instance_type: str, mode: Mode, prices: Pric
             concurrency=option.concurrency,
         )
     return replace(wish, each_per_second=max(member.spec.traffic.requests_per_second, 1.0), guessed=True)
+
+
+def _chosen(member: Member, stage: Stage, prices: PriceTable) -> Option:
+    """What the account has to reserve bounds the plan, unless the table or the stage has less reserved in any case."""
+    spec, triggers = _unbounded(member.spec), member.spec.deploy.triggers
+    most = reservable(stage.account_concurrency)
+    try:
+        return plan_model(spec, member.manifest, prices, Assumptions(reservable_concurrency=most)).chosen
+    except UnmetDemandError:
+        if reserved_by(triggers, _reserved(member.spec.deploy, sys.maxsize, stage)) > most:
+            raise
+        return plan_model(spec, member.manifest, prices, Assumptions(reservable_concurrency=sys.maxsize)).chosen
 
 
 def _unbounded(spec: ModelSpec) -> ModelSpec:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from infra.domains import Domain
+from infra.reservations import DEFAULT_QUOTA
 from layers.errors import CatalogueError
 from layers.toml_tables import named_table
 
@@ -38,6 +39,7 @@ class Stage(BaseModel):
     callers: list[Arn] = []
     monthly_budget_usd: Annotated[float, Field(gt=0)] = 50.0
     results_days: Annotated[int, Field(ge=1)] = 30
+    account_concurrency: Annotated[int, Field(ge=1)] = DEFAULT_QUOTA
     max_concurrency: Annotated[int, Field(ge=1)] | None = None
     max_instances: Annotated[int, Field(ge=1)] = 2
     tags: dict[TagText, TagText] = {}

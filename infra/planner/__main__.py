@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from infra.planner import report
+from infra.planner.assumptions import Assumptions
 from infra.planner.break_even import curves, representatives
 from infra.planner.plan import Plan, candidates_of, plan_model, workload_of
 from infra.planner.plot import cost_plot
 from infra.planner.prices import PriceTable
 from infra.planner.refusal import UnmetDemandError
+from infra.reservations import DEFAULT_QUOTA, excess, reservable, reserved_by, reserved_each
 from layers.artifact import Manifest
 from layers.catalogue import ModelSpec, read_catalogue, select
 from layers.errors import CatalogueError, HundredfoldError
@@ -29,20 +32,40 @@ def main(arguments: list[str]) -> int:
         return 2
     if asked.plot and len(specs) != 1:
         parser.error(f"--plot draws one model: got {len(specs)}, name the one to draw")
-    return max((_plan(spec, asked, prices) for spec in specs), default=0)
+    assumed = Assumptions(reservable_concurrency=reservable(asked.account_concurrency))
+    status, plans = 0, []
+    for spec in specs:
+        try:
+            manifest = Manifest.read(asked.output / spec.name)
+            plan = plan_model(spec, manifest, prices, assumed)
+        except HundredfoldError as error:
+            if isinstance(error, UnmetDemandError) and error.options and not asked.json:
+                print(report.options_as_text(error.options), end="\n\n")
+            print(f"error: {error}", file=sys.stderr)
+            status = max(status, 2 if isinstance(error, CatalogueError) else 1)
+            continue
+        plans.append((spec, plan))
+        print(report.as_json(plan, prices) if asked.json else report.as_text(plan, everything=asked.all) + "\n")
+        if asked.plot:
+            status = _write(asked.plot, _plot(plan, spec, manifest, prices))
+    if problem := excess(_reserved(plans), asked.account_concurrency):
+        print(f"error: {problem}", file=sys.stderr)
+        return max(status, 1)
+    return status
 
 
-def _plan(spec: ModelSpec, asked: argparse.Namespace, prices: PriceTable) -> int:
-    try:
-        manifest = Manifest.read(asked.output / spec.name)
-        plan = plan_model(spec, manifest, prices)
-    except HundredfoldError as error:
-        if isinstance(error, UnmetDemandError) and error.options and not asked.json:
-            print(report.options_as_text(error.options), end="\n\n")
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, CatalogueError) else 1
-    print(report.as_json(plan, prices) if asked.json else report.as_text(plan, everything=asked.all) + "\n")
-    return _write(asked.plot, _plot(plan, spec, manifest, prices)) if asked.plot else 0
+def _reserved(plans: Sequence[tuple[ModelSpec, Plan]]) -> dict[str, int]:
+    """What the functions of each model, or of each group, reserve."""
+    needed: dict[str, int] = {}
+    owners: dict[str, ModelSpec] = {}
+    for spec, plan in plans:
+        owner = spec.deploy.group or spec.name
+        needed[owner] = needed.get(owner, 0) + plan.chosen.concurrency
+        owners[owner] = spec
+    return {
+        owner: reserved_by(spec.deploy.triggers, reserved_each(spec.deploy, needed[owner]))
+        for owner, spec in owners.items()
+    }
 
 
 def _write(path: Path, drawing: str) -> int:
@@ -73,8 +96,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("build"), help="where the artifacts are")
     parser.add_argument("--all", action="store_true", help="every option, not only the cheapest of each kind")
     parser.add_argument("--json", action="store_true", help="one JSON object a model")
+    parser.add_argument(
+        "--account-concurrency",
+        type=_quota,
+        default=DEFAULT_QUOTA,
+        metavar="N",
+        help="concurrent executions that the account may have in a region (AWS's default: %(default)s)",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw cost over requests a second, for one model")
     return parser
+
+
+def _quota(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a whole number of at least 1")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from infra.reservations import DEFAULT_QUOTA, reservable
 from layers import footprint
 
 
@@ -33,9 +34,8 @@ class Assumptions:
     """How long an unused Lambda environment lives. AWS promises nothing; 5 minutes is at the short end of reports."""
     concurrency_z: float = 3.0
     """Concurrency is planned for a Poisson number of requests: mean plus this many standard deviations."""
-    reservable_concurrency: int = 900
-    """What an account's functions in a region may reserve: AWS's default quota of 1,000 concurrent executions, of which
-    100 have to stay unreserved. A quota increase moves it."""
+    reservable_concurrency: int = reservable(DEFAULT_QUOTA)
+    """What an account's functions in a region may reserve together. A quota increase moves it."""
     requests_per_reserved: float = 10.0
     """A function URL takes this many requests a second for each reserved environment (AWS quota)."""
     base_memory_mib: float = footprint.PROCESS_MIB

@@ -15,6 +15,7 @@ from infra.planner.option import Option
 from infra.planner.prices import PriceTable
 from infra.planner.refusal import refusal_of
 from infra.planner.workload import Candidate, Workload
+from infra.reservations import reserved_by
 from layers.artifact import Manifest
 from layers.catalogue import ModelSpec
 
@@ -46,7 +47,7 @@ def plan_model(spec: ModelSpec, manifest: Manifest, prices: PriceTable, assumed:
     candidates = candidates_of(work)
     options = judged(work, candidates)
     if not options or not options[0].can_be_chosen:
-        raise refusal_of(work, options, lambda other: _judged_for(replace(work, spec=other)))
+        raise refusal_of(work, options, _judged_for)
     chosen = options[0]
     return Plan(
         model=spec.name,
@@ -111,9 +112,11 @@ def _missed(work: Workload, option: Option) -> Iterator[str]:
     if option.p95_ms > target:
         cold = f", {option.cold_start_share:.0%} of requests start cold" if option.cold_start_share > 0.05 else ""
         yield f"p95 of {option.p95_ms:,.1f} ms is over {target:g} ms{cold}"
-    if option.concurrency > work.assumed.reservable_concurrency:
-        most = work.assumed.reservable_concurrency
-        yield f"{option.concurrency:,} environments at once; an account can reserve {most:,}"
+    triggers, most = work.spec.deploy.triggers, work.assumed.reservable_concurrency
+    reserved = reserved_by(triggers, fixed or option.concurrency)
+    if reserved > most:
+        functions = f" in {len(triggers)} functions" if len(triggers) > 1 else ""
+        yield f"{reserved:,} environments at once{functions}; an account can reserve {most:,}"
     elif fixed and option.concurrency > fixed:
         yield f"needs {option.concurrency} environments at once; [deploy] concurrency is {fixed}"
 

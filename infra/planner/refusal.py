@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import ROUND_CEILING, Context
 
 from infra.planner.instance_types import why_unplanned
 from infra.planner.option import Option
 from infra.planner.workload import Workload
-from layers.catalogue import DeploySpec, ModelSpec
+from infra.reservations import UNRESERVED, reserved_by
+from layers.catalogue import DeploySpec, TrafficSpec
 from layers.errors import HundredfoldError
 
 # Keys of the deploy table that leave fewer options.
@@ -36,9 +39,12 @@ class UnmetDemandError(HundredfoldError):
 
 
 def refusal_of(
-    work: Workload, options: tuple[Option, ...], plan_for: Callable[[ModelSpec], tuple[Option, ...]]
+    work: Workload, options: tuple[Option, ...], plan_for: Callable[[Workload], tuple[Option, ...]]
 ) -> UnmetDemandError:
-    """The error, with every single change that would have given a plan. `plan_for` judges options for another table."""
+    """The error, with every single change that would have given a plan. `plan_for` judges options for another table.
+
+    It sorts those that can be chosen first.
+    """
     traffic = work.spec.traffic
     budget = "" if traffic.monthly_budget_usd is None else f" within ${traffic.monthly_budget_usd:,.2f} a month"
     asked = f"{work.spec.name}: nothing answers {traffic.requests_per_second:g} requests a second of "
@@ -48,7 +54,7 @@ def refusal_of(
     unplanned = why_unplanned(work)
     asked += f" {unplanned}." if unplanned else ""
     changes = [*_slower(work, plan_for), *_dearer(options), *_freer(work, plan_for), *_elsewhere(options)]
-    changes += _other_precision(work)
+    changes += [*_fewer_functions(work, plan_for), *_larger_quota(work, plan_for), *_other_precision(work)]
     advice = " Any of these would do: " + "; ".join(changes) + "." if changes else ""
     return UnmetDemandError(asked + (advice or " No change of target, budget or deployment alone would do."), options)
 
@@ -63,10 +69,10 @@ def _why_none(work: Workload) -> str:
     )
 
 
-def _slower(work: Workload, plan_for: Callable[[ModelSpec], tuple[Option, ...]]) -> Iterator[str]:
+def _slower(work: Workload, plan_for: Callable[[Workload], tuple[Option, ...]]) -> Iterator[str]:
     """The fastest of those that could be chosen by somebody who waits for any of them."""
     patient = work.spec.traffic.model_copy(update={"p95_ms": math.inf})
-    slow = [option for option in plan_for(work.spec.model_copy(update={"traffic": patient})) if option.can_be_chosen]
+    slow = [option for option in plan_for(_with(work, traffic=patient)) if option.can_be_chosen]
     if slow:
         best = min(slow, key=lambda option: (option.p95_ms, option.monthly_usd))
         yield f"p95_ms = {_up(best.p95_ms)} ({best.name}, ${best.monthly_usd:,.2f} a month)"
@@ -80,16 +86,40 @@ def _dearer(options: tuple[Option, ...]) -> Iterator[str]:
         yield f"monthly_budget_usd = {_up(best.monthly_usd)} ({best.name}, p95 {best.p95_ms:,.1f} ms)"
 
 
-def _freer(work: Workload, plan_for: Callable[[ModelSpec], tuple[Option, ...]]) -> Iterator[str]:
+def _freer(work: Workload, plan_for: Callable[[Workload], tuple[Option, ...]]) -> Iterator[str]:
     """What would be chosen if the deploy table fixed nothing. A key that states its default is fixed, too."""
     deploy = work.spec.deploy
     free = DeploySpec(triggers=deploy.triggers)
     fixed = [key for key in FIXED if key in deploy.model_fields_set and getattr(deploy, key) != "auto"]
     if not fixed:
         return
-    best = plan_for(work.spec.model_copy(update={"deploy": free}))[:1]
+    best = plan_for(_with(work, deploy=free))[:1]
     if best and best[0].can_be_chosen:
         yield f"[{work.spec.name}.deploy] without {', '.join(fixed)} ({best[0].name}, ${best[0].monthly_usd:,.2f})"
+
+
+def _fewer_functions(work: Workload, plan_for: Callable[[Workload], tuple[Option, ...]]) -> Iterator[str]:
+    """Each trigger has a function, and each function reserves as much as the first."""
+    deploy = work.spec.deploy
+    for trigger in deploy.triggers if len(deploy.triggers) > 1 else ():
+        stated = {**deploy.model_dump(exclude_unset=True), "triggers": [trigger]}
+        if trigger != "https":
+            stated.pop("streaming", None)
+        best = plan_for(_with(work, deploy=DeploySpec.model_validate(stated)))[:1]
+        if best and best[0].can_be_chosen:
+            yield f'triggers = ["{trigger}"] alone ({best[0].name}, ${best[0].monthly_usd:,.2f} a month)'
+
+
+def _larger_quota(work: Workload, plan_for: Callable[[Workload], tuple[Option, ...]]) -> Iterator[str]:
+    """What AWS gives on request, where nothing else is missing."""
+    best = plan_for(replace(work, assumed=replace(work.assumed, reservable_concurrency=sys.maxsize)))[:1]
+    if best and best[0].can_be_chosen:
+        quota = reserved_by(work.spec.deploy.triggers, best[0].concurrency) + UNRESERVED
+        yield f"a quota of {quota:,} concurrent executions for the account ({best[0].name})"
+
+
+def _with(work: Workload, **changes: TrafficSpec | DeploySpec) -> Workload:
+    return replace(work, spec=work.spec.model_copy(update=changes))
 
 
 def _elsewhere(options: tuple[Option, ...]) -> Iterator[str]:

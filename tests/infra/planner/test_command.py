@@ -120,6 +120,57 @@ def test_mistakes_end_with_2(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert "[m.traffic] peak_requests_per_second: got 4, expected at least" in capsys.readouterr().err
 
 
+RESERVING = """
+[{name}]
+source = "m"
+task = "text-classification"
+[{name}.deploy]
+concurrency = {concurrency}
+triggers = ["https", "queue"]
+"""
+
+
+def test_models_that_reserve_too_much_together_end_with_1_behind_their_plans(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that states nothing reserves 10, as its stack does."""
+    stated = [RESERVING.format(name=name, concurrency=concurrency) for name, concurrency in (("a", 250), ("b", 196))]
+    (folder / "models.toml").write_text(CATALOGUE.format(p95_ms=200) + "".join(stated), encoding="utf-8")
+    for name in "ab":
+        (folder / name).mkdir()
+        manifest_of().model_copy(update={"name": name}).write(folder / name)
+    assert main(arguments(folder)) == 1
+    printed = capsys.readouterr()
+    assert printed.out.count("chosen") == 3
+    assert "error: a 500, b 392, m 10: got 902 concurrent executions reserved by all functions" in printed.err
+    assert "--account-concurrency" in printed.err
+    assert main(arguments(folder, "a", "b")) == 0
+    assert main(arguments(folder, "--account-concurrency", "1002")) == 0
+    assert main(arguments(folder, "a", "--account-concurrency", "599")) == 1
+    assert "an account can reserve 499" in capsys.readouterr().out
+
+
+def test_a_group_reserves_once(folder: Path) -> None:
+    """Its models share a function for each trigger."""
+    grouped = [
+        f'{RESERVING.format(name=name, concurrency=400)}group = "both"\n[{name}.traffic]\np95_ms = 200\n'
+        for name in "ab"
+    ]
+    (folder / "models.toml").write_text("".join(grouped), encoding="utf-8")
+    for name in "ab":
+        (folder / name).mkdir()
+        manifest_of().model_copy(update={"name": name}).write(folder / name)
+    assert main(arguments(folder)) == 0
+
+
+@pytest.mark.parametrize("quota", ["0", "many", "1.5"])
+def test_a_quota_is_a_number_of_executions(folder: Path, quota: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments(folder, "--account-concurrency", quota))
+    assert ended.value.code == 2
+    assert f"--account-concurrency: got '{quota}', expected a whole number of at least 1" in capsys.readouterr().err
+
+
 def test_one_model_a_plot(folder: Path) -> None:
     more = CATALOGUE.format(p95_ms=200)
     (folder / "models.toml").write_text(more + more.replace("[m", "[n"), encoding="utf-8")

@@ -66,7 +66,7 @@ def test_environments_are_provisioned_while_they_pay_for_themselves() -> None:
     busy, slow = {"requests_per_second": 2000, "p95_ms": 500}, manifest_of({"1": {"32": 200.0}})
 
     def cost(provisioned: int) -> float:
-        spec = spec_of(busy, memory_mib=1769, provisioned=provisioned, concurrency=1000)
+        spec = spec_of(busy, memory_mib=1769, provisioned=provisioned, concurrency=900)
         return plan_model(spec, slow, PRICES, PLAIN).chosen.monthly_usd
 
     plan = plan_model(spec_of(busy, memory_mib=1769), slow, PRICES, PLAIN)

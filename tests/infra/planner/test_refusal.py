@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.planner import PriceTable, UnmetDemandError, plan_model
+from infra.planner.assumptions import Assumptions
 from layers.artifact import InstructionSet
 from layers.catalogue import DeploySpec, GateSpec
 from tests.infra.planner.manifests import X86, manifest_of, spec_of
@@ -105,6 +107,34 @@ def test_no_more_is_planned_than_an_account_can_reserve() -> None:
         900 < option.concurrency < 1000 for option in functions if not option.provisioned and option.memory_mib > 256
     )
     assert all("an account can reserve 900" in str(option.why_not) for option in functions)
+
+
+def test_every_triggers_function_counts_and_what_is_advised_is_enough() -> None:
+    traffic = {"requests_per_second": 3000, "p95_ms": 500}
+    every = ["https", "queue", "bucket"]
+    assert plan_model(spec_of(traffic), manifest_of(), PRICES).chosen.concurrency * len(every) > 900
+    with pytest.raises(UnmetDemandError) as refused:
+        plan_model(spec_of(traffic, triggers=every), manifest_of(), PRICES)
+    assert any("in 3 functions; an account can reserve 900" in str(each.why_not) for each in refused.value.options)
+    alone = re.findall(r'triggers = \["(\w+)"\] alone', str(refused.value))
+    assert alone == every
+    for trigger in alone:
+        assert plan_model(spec_of(traffic, triggers=[trigger]), manifest_of(), PRICES).chosen
+    quota = re.search(r"a quota of ([\d,]+) concurrent executions", str(refused.value))
+    assert quota
+    enough = Assumptions(reservable_concurrency=int(quota[1].replace(",", "")) - 100)
+    assert plan_model(spec_of(traffic, triggers=every), manifest_of(), PRICES, enough).chosen
+    less = replace(enough, reservable_concurrency=enough.reservable_concurrency - 400)
+    with pytest.raises(UnmetDemandError):
+        plan_model(spec_of(traffic, triggers=every), manifest_of(), PRICES, less)
+
+
+def test_a_stated_concurrency_counts_for_every_trigger() -> None:
+    with pytest.raises(UnmetDemandError) as refused:
+        plan_model(spec_of(concurrency=301, triggers=["https", "queue", "bucket"]), manifest_of(), PRICES)
+    assert "903 environments at once in 3 functions" in str(refused.value.options[0].why_not)
+    assert "a quota of 1,003 concurrent executions" in str(refused.value)
+    assert plan_model(spec_of(concurrency=300, triggers=["https", "queue", "bucket"]), manifest_of(), PRICES).chosen
 
 
 def test_nothing_measured_at_all() -> None:
