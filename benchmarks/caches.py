@@ -12,16 +12,12 @@ from typing import Any
 
 from mangum import Mangum
 
-from benchmarks.example_artifacts import ROOT
-from layers.artifact import MANIFEST
-from layers.catalogue import read_catalogue
-from layers.compiler.build import build
+from benchmarks.example_artifacts import ROOT, prepare_example
 from layers.runtime.predictor import Predictor
 from layers.runtime.request import NO_PARAMETERS
 from layers.runtime.settings import Settings
 from layers.serving.application import create_app
 
-ARTIFACTS = ROOT / "build"
 EXAMPLES = ("debian-sections", "debian-writer", "debian-summarizer")
 EVENT = ROOT / "examples/events/classify.json"
 TEXTS = 50
@@ -39,20 +35,13 @@ Call = Callable[[], Any]
 
 def run(say: Callable[..., None]) -> dict[str, Any]:
     """Milliseconds with and without each cache, by case."""
-    directories = {name: _artifact(name, say) for name in EXAMPLES}
+    directories = {name: prepare_example(name, say) for name in EXAMPLES}
     measured: dict[str, Any] = {}
     cases = {**_encodings(directories), **_prefixes(directories), **_responses(directories)}
     for title, (name, contenders) in cases.items():
         measured[title] = _take_turns(contenders, ROUNDS[name])
         say(title, {contender: result["median_ms"] for contender, result in measured[title].items()})
     return {"threads": 1, "cases": measured}
-
-
-def _artifact(name: str, say: Callable[..., None]) -> Path:
-    """The example's artifact, built where it is missing."""
-    if not (ARTIFACTS / name / MANIFEST).is_file():
-        build(read_catalogue(ROOT / "models.toml")[name], ROOT, ARTIFACTS, "x86_64", say)
-    return ARTIFACTS / name
 
 
 def _encodings(directories: Mapping[str, Path]) -> dict[str, tuple[str, dict[str, Call]]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from layers.catalogue import ModelSpec
+from layers.artifact import MANIFEST
+from layers.catalogue import ModelSpec, read_catalogue
 from layers.compiler.build import build
 
 ROOT = Path(__file__).resolve().parent.parent
-WORK = ROOT / "build" / "bench"
+BUILT = ROOT / "build"
+WORK = BUILT / "bench"
 ARTIFACTS = WORK / "artifacts"
 SECTIONS = ROOT / "examples/models/debian-sections"
 
@@ -28,6 +30,13 @@ def prepare(say: Callable[[str], None]) -> dict[str, Path]:
         "debian-sections": prepare_sections(say),
         "minilm": build(spec, ROOT, ARTIFACTS, "x86_64", say).directory,
     }
+
+
+def prepare_example(name: str, say: Callable[..., None]) -> Path:
+    """Build a model of models.toml if it is missing; its artifact's directory, where `build_artifacts.py` puts it."""
+    if not (BUILT / name / MANIFEST).is_file():
+        build(read_catalogue(ROOT / "models.toml")[name], ROOT, BUILT, "x86_64", say)
+    return BUILT / name
 
 
 def prepare_sections(say: Callable[[str], None]) -> Path:

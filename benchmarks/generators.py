@@ -46,13 +46,17 @@ def prompt_ids(length: int) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def hundredfold() -> Loaded:
-    """The artifacts' own loop, prefix reuse off: every call computes its whole prompt."""
+    """The artifacts' own loop; every call computes its whole prompt, and every token by itself.
+
+    What random weights write repeats itself as no text does, so nothing is guessed from it.
+    """
     from layers.runtime.generation.continuation import Prompt
     from layers.runtime.generation.engine import GenerationEngine
     from layers.runtime.generation.options import DecodingOptions
 
     engines = {
-        name: GenerationEngine.load(models.ARTIFACTS / name, threads=THREADS, prefix_cache_bytes=0) for name in MODELS
+        name: GenerationEngine.load(models.ARTIFACTS / name, threads=THREADS, prefix_cache_bytes=0, lookup_tokens=0)
+        for name in MODELS
     }
 
     def call(case: str) -> Any:

@@ -114,6 +114,8 @@ def _ours(workload: Workload, ours: Ours) -> Any:
         os.environ.update({} if kept else {f"HUNDREDFOLD_{name}": "0"})
     os.environ["ARTIFACT_DIR"] = str(workload.fp32 if ours.fp32 else workload.served)
     os.environ["HUNDREDFOLD_THREADS"] = str(ours.threads)
+    # What random weights write repeats itself as no text does: a guess would gain what it never gains.
+    os.environ["HUNDREDFOLD_LOOKUP_TOKENS"] = "0"
     settings = read_settings()
     return create_app(load_predictors(settings.artifact_dir, **settings.load_options()), settings)
 

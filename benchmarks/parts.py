@@ -8,6 +8,7 @@ HEADLINE = ("artifacts", "ledger", "encoders", "generators", "cold_start", "load
 REST = (
     "profiles",
     "prefixes",
+    "lookup",
     "operators",
     "run_sizes",
     "events",

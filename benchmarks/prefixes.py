@@ -32,7 +32,7 @@ def hundredfold(prefix_cache_bytes: int) -> Loaded:
     from layers.runtime.generation.engine import GenerationEngine
     from layers.runtime.generation.options import DecodingOptions
 
-    engine = GenerationEngine.load(ARTIFACT, threads=THREADS, prefix_cache_bytes=prefix_cache_bytes)
+    engine = GenerationEngine.load(ARTIFACT, threads=THREADS, prefix_cache_bytes=prefix_cache_bytes, lookup_tokens=0)
     random = np.random.default_rng(0)
     document = random.integers(10, 8000, size=DOCUMENT)
     options = DecodingOptions(max_new_tokens=1)

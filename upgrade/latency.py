@@ -76,7 +76,8 @@ def compare(
 def load(folder: str, catalogue: str, *models: str) -> tuple[Callable[[str], Any], dict[str, Any]]:
     """A contender: answers one text of the model's held-out data a call, never from a cache."""
     predictors = {
-        name: Predictor.load(Path(folder) / name, encoding_cache_bytes=0, prefix_cache_bytes=0) for name in models
+        name: Predictor.load(Path(folder) / name, encoding_cache_bytes=0, prefix_cache_bytes=0, lookup_tokens=0)
+        for name in models
     }
     specs = read_catalogue(Path(catalogue))
     texts = {name: itertools.cycle(_texts(specs[name], Path(catalogue).parent)) for name in models}

@@ -12,6 +12,7 @@ from layers.errors import ArtifactError
 from layers.runtime.generation.load_options import (
     DEFAULT_GENERATIONS,
     DEFAULT_KV_CACHE_BYTES,
+    DEFAULT_LOOKUP_TOKENS,
     DEFAULT_PREFIX_CACHE_BYTES,
     DEFAULT_WAIT_SECONDS,
     GenerationLoadOptions,
@@ -64,6 +65,8 @@ class Settings(BaseSettings):
     """How long a request waits for others to be written before it is refused with 429."""
     generation_rows: Annotated[int, Field(ge=0, le=256)] = 0
     """Most texts of different requests that are written together; 0 gives every request a decoder of its own."""
+    lookup_tokens: Annotated[int, Field(ge=0, le=64)] = DEFAULT_LOOKUP_TOKENS
+    """Most tokens that are guessed at once from what a prompt or a text said before; 0 guesses none."""
     group_bytes: Annotated[int, Field(ge=0)] | None = None
     """Most memory for the loaded models of a folder of several; when absent, what the process may have less its own."""
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -88,6 +91,7 @@ class Settings(BaseSettings):
             "max_generations": self.max_generations,
             "generation_wait_seconds": self.generation_wait_seconds,
             "generation_rows": self.generation_rows,
+            "lookup_tokens": self.lookup_tokens,
             "limits": TokenLimits(
                 input_tokens=self.max_input_tokens,
                 request_tokens=self.max_request_tokens,

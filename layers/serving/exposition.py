@@ -9,12 +9,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from layers.runtime.cache import CacheReport
+from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.predictor import Predictor
 from layers.serving.metrics import Histogram, Metrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # What a cache holds now. Everything else that it reports only ever grows.
 HELD = ("bytes", "entries")
+LOOKUPS = {
+    "drafted_tokens": "Tokens guessed from what stood before.",
+    "accepted_tokens": "Guessed tokens that were right.",
+    "runs": "Runs of a decoder that guesses, prompts apart.",
+}
 
 Labels = Mapping[str, str]
 
@@ -42,7 +48,7 @@ def expose(
     """Everything counted so far; `caches` are reports by model and cache."""
     with metrics.lock:
         families = [*_requests(metrics), *_work(metrics)]
-    families += [_models(predictors), *_caches(caches)]
+    families += [_models(predictors), *_caches(caches), *_lookups(predictors)]
     return "".join(family.text() for family in families)
 
 
@@ -113,6 +119,16 @@ def _caches(caches: Mapping[str, Mapping[str, CacheReport]]) -> Iterator[Family]
         name = f"hundredfold_cache_{field}" + ("" if held else "_total")
         words = f"What caches hold now: {field}." if held else f"Caches: {field.replace('_', ' ')} since the start."
         yield Family(name, "gauge" if held else "counter", words, tuple(_sample(name, *sample) for sample in samples))
+
+
+def _lookups(predictors: Mapping[str, Predictor]) -> Iterator[Family]:
+    engines = {name: predictor.engine_in_memory for name, predictor in predictors.items()}
+    reports = {name: each.lookup_report() for name, each in engines.items() if isinstance(each, GenerationEngine)}
+    counts = {name: asdict(report) for name, report in reports.items() if report}
+    for field, words in LOOKUPS.items():
+        name = f"hundredfold_lookup_{field}_total"
+        samples = (_sample(name, {"model": model}, count[field]) for model, count in counts.items())
+        yield Family(name, "counter", words, tuple(samples))
 
 
 def _buckets(name: str, labels: Labels, histogram: Histogram) -> Iterator[str]:

@@ -108,7 +108,7 @@ class Models:
             "variant": predictor.variant.name,
             "threads": predictor.threads,
             "max_request_tokens": predictor.limits.request_tokens,
-            **_writing_limits(predictor.engine_in_memory),
+            **_writing(predictor.engine_in_memory),
             "caches": {name: asdict(report) for name, report in self.cache_reports(predictor).items()},
         }
 
@@ -137,13 +137,15 @@ def _model_type(predictor: Predictor) -> dict[str, Any]:
     return {"embedding": {"pooling": manifest.pooling.mode if manifest.pooling else "mean"}}
 
 
-def _writing_limits(engine: Engine | GenerationEngine | None) -> dict[str, Any]:
-    """What text-generation-inference calls so, and how much is written at most; nothing until the model is loaded."""
+def _writing(engine: Engine | GenerationEngine | None) -> dict[str, Any]:
+    """Limits by text-generation-inference's names, and how guesses went; nothing until the model is loaded."""
     if not isinstance(engine, GenerationEngine):
         return {}
+    lookup = engine.lookup_report()
     longest = engine.generation.source_max_tokens or engine.max_total_tokens
     return {
         "max_input_tokens": engine.limits.input_limit(longest),
         "max_new_tokens": engine.limits.new_tokens,
         "max_total_tokens": engine.max_total_tokens,
+        "lookup": asdict(lookup) if lookup else None,
     }

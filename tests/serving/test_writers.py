@@ -54,6 +54,24 @@ def test_info_says_that_it_writes_and_cuts_no_prompts(client: TestClient) -> Non
     assert info["max_total_tokens"] == 300
 
 
+def test_guesses_are_counted(client: TestClient) -> None:
+    def counted() -> list[float]:
+        lines = client.get("/metrics").text.splitlines()
+        names = [
+            f'hundredfold_lookup_{name}_total{{model="toy-writer"}} ' for name in client.get("/info").json()["lookup"]
+        ]
+        return [float(line.removeprefix(name)) for name in names for line in lines if line.startswith(name)]
+
+    before = list(client.get("/info").json()["lookup"].values())
+    assert counted() == before
+    answer = client.post("/", json={"inputs": "a b a b a b a", "parameters": {"max_new_tokens": 9, "details": True}})
+    lookup = client.get("/info").json()["lookup"]
+    drafted, accepted, runs = (now - then for now, then in zip(lookup.values(), before, strict=True))
+    assert drafted >= accepted
+    assert answer.json()[0]["details"]["generated_tokens"] == 1 + accepted + runs
+    assert counted() == list(lookup.values())
+
+
 def test_info_says_that_sources_are_cut_unasked(rewriting: TestClient) -> None:
     info = rewriting.get("/info").json()
     assert (info["auto_truncate"], info["max_input_tokens"]) == (True, 64)

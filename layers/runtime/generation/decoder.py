@@ -41,3 +41,14 @@ class LikeliestDecoder(Protocol):
 
     def step_to_likeliest(self, tokens: Sequence[int]) -> list[tuple[int, float]]:
         """As `Decoder.step`; the likeliest token of each row and its logit."""
+
+
+@runtime_checkable
+class AheadDecoder(Decoder, Protocol):
+    """A decoder that computes several tokens of one row in a run, and forgets those that were guessed wrong."""
+
+    def step_ahead(self, tokens: Sequence[int]) -> Logits:
+        """Append tokens to the only row; [tokens, vocabulary], one row each for what follows each of them."""
+
+    def take_back(self, count: int) -> None:
+        """Forget the last `count` tokens of the only row."""

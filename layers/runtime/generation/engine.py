@@ -23,7 +23,7 @@ from layers.runtime.device import CARD, Device, Place
 from layers.runtime.engine import open_session
 from layers.runtime.generation.beams import beam_search
 from layers.runtime.generation.continuation import Continuation, Prompt
-from layers.runtime.generation.decoder import Decoder, Ids
+from layers.runtime.generation.decoder import AheadDecoder, Decoder, Ids
 from layers.runtime.generation.detokenizer import Detokenizer
 from layers.runtime.generation.encoder import SourceEncoder
 from layers.runtime.generation.graph_decoder import GraphDecoder
@@ -32,9 +32,11 @@ from layers.runtime.generation.lent_rows import LentRows
 from layers.runtime.generation.load_options import (
     DEFAULT_GENERATIONS,
     DEFAULT_KV_CACHE_BYTES,
+    DEFAULT_LOOKUP_TOKENS,
     DEFAULT_PREFIX_CACHE_BYTES,
     DEFAULT_WAIT_SECONDS,
 )
+from layers.runtime.generation.lookup import Lookup, LookupReport, generate_ahead
 from layers.runtime.generation.loop import TokenEvent, generate
 from layers.runtime.generation.options import DecodingOptions, FinishReason
 from layers.runtime.generation.prefix_cache import PrefixCache
@@ -75,6 +77,7 @@ class GenerationEngine:
         max_generations: int = DEFAULT_GENERATIONS,
         generation_wait_seconds: float = DEFAULT_WAIT_SECONDS,
         generation_rows: int = 0,
+        lookup_tokens: int = DEFAULT_LOOKUP_TOKENS,
         limits: TokenLimits = NO_LIMITS,
         place: Place | None = None,
     ) -> None:
@@ -106,6 +109,9 @@ class GenerationEngine:
         reusable = variant.row_independent and generation.kind == "decoder" and prefix_cache_bytes > 0
         self._prefixes = PrefixCache(prefix_cache_bytes) if reusable else None
         lend = partial(lend_rows, session, generation, self._slots, self._prefixes)
+        looks_up = variant.row_independent and place is None and lookup_tokens > 0
+        self._lookup = Lookup(lookup_tokens) if looks_up else None
+        self._shares_tokens = TARGET_TOKENIZER not in manifest.files
         joined = generation_rows if variant.row_independent else 0
         self._scheduler = joining(
             generation, self._slots, detokenizer, lend, devices, rows=joined, tokens=self.max_total_tokens
@@ -128,6 +134,7 @@ class GenerationEngine:
         max_generations: int = DEFAULT_GENERATIONS,
         generation_wait_seconds: float = DEFAULT_WAIT_SECONDS,
         generation_rows: int = 0,
+        lookup_tokens: int = DEFAULT_LOOKUP_TOKENS,
         limits: TokenLimits = NO_LIMITS,
     ) -> GenerationEngine:
         """Open an artifact: the variant named, or the one chosen for the machine this runs on.
@@ -176,6 +183,7 @@ class GenerationEngine:
             max_generations=max_generations,
             generation_wait_seconds=generation_wait_seconds,
             generation_rows=generation_rows,
+            lookup_tokens=lookup_tokens,
             limits=limits,
             place=place,
         )
@@ -283,6 +291,10 @@ class GenerationEngine:
         reports = {"encodings": self.tokenizer.cache_report()}
         return reports | ({"prefixes": self._prefixes.report()} if self._prefixes else {})
 
+    def lookup_report(self) -> LookupReport | None:
+        """How guesses went; None where nothing is guessed."""
+        return self._lookup.report() if self._lookup else None
+
     def _collect(self, prompts: Sequence[Prompt], options: Sequence[DecodingOptions]) -> list[Continuation]:
         texts = [Continuation() for _ in prompts]
         for event in self._events(prompts, options):
@@ -299,7 +311,15 @@ class GenerationEngine:
             yield from self._scheduler.run(tokens, [prompt.source for prompt in prompts], options)
             return
         with self._open(prompts[:1] if branches else prompts, longest, rows=len(prompts)) as decoder:
+            if self._lookup is not None and len(prompts) == 1 and isinstance(decoder, AheadDecoder):
+                read = self._searched(prompts[0])
+                yield from generate_ahead(decoder, tokens[0], options[0], self.detokenizer, self._lookup, read)
+                return
             yield from generate(decoder, tokens, options, self.detokenizer)
+
+    def _searched(self, prompt: Prompt) -> list[int]:
+        """What of a source can be looked up: its tokens, where the text is written in the same ones."""
+        return prompt.source.tolist() if prompt.source is not None and self._shares_tokens else []
 
     def _beams(self, prompt: Prompt, options: DecodingOptions) -> list[Continuation]:
         with self._open([prompt], len(prompt.tokens) + options.max_new_tokens, rows=options.num_beams) as decoder:

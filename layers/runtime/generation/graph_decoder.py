@@ -97,6 +97,21 @@ class GraphDecoder:
         logits = self._logits[:, 0]
         return logits if self._places is None else logits[self._places]
 
+    def step_ahead(self, tokens: Sequence[int]) -> Logits:
+        """As `AheadDecoder.step_ahead`; only where the model is divisible."""
+        if self._longest + len(tokens) > self._slot.capacity:
+            self._grow(self._longest + len(tokens))
+        places = np.arange(len(tokens), dtype=np.int64)
+        logits = self._compute(np.array(tokens, dtype=np.int64), self._longest, places)
+        self._fed.extend(tokens)
+        return logits.reshape(len(tokens), -1)
+
+    def take_back(self, count: int) -> None:
+        """As `AheadDecoder.take_back`: what is there of them is overwritten by those that come instead."""
+        self._longest -= count
+        self._lengths[0] = self._longest
+        del self._fed[len(self._fed) - count :]
+
     def reorder(self, rows: Sequence[int]) -> None:
         """As `Decoder.reorder`: a row stays where it is if it can, so only branches and gaps are filled by copies."""
         now = list(range(self._rows)) if self._places is None else self._places.tolist()
@@ -144,7 +159,7 @@ class GraphDecoder:
         part = SCORED_TOKENS if self._divisible else len(prompt)
         for start in range(0, len(prompt), part):
             end = min(start + part, len(prompt))
-            logits = self._compute(prompt, start, end, np.arange(end - start, dtype=np.int64))
+            logits = self._compute(prompt[start:end], start, np.arange(end - start, dtype=np.int64))
             following = prompt[start + 1 : end + 1]
             rows = logits[0, : len(following)]
             highest = rows.max(axis=1)
@@ -173,7 +188,7 @@ class GraphDecoder:
         logits = self._logits_of_nothing
         for start in range(past, len(prompt), part):
             end = min(start + part, len(prompt))
-            logits = self._compute(prompt, start, end, np.array([end - start - 1], dtype=np.int64))
+            logits = self._compute(prompt[start:end], start, np.array([end - start - 1], dtype=np.int64))
         return logits[:, 0]
 
     def _take_stored(self, prefixes: PrefixCache, prompt: Ids, past: int) -> int:
@@ -214,13 +229,13 @@ class GraphDecoder:
         self._rows = 1
         slot.shape(1, capacity_for(tokens, self._generation.max_tokens), kept=[kept])
 
-    def _compute(self, prompt: Ids, start: int, end: int, positions: Ids) -> Logits:
-        """Run tokens start..end of the one row behind what it holds; logits [1, positions, vocabulary]."""
-        self._bind(1, end - start, len(positions))
-        self._input_ids[0] = prompt[start:end]
+    def _compute(self, tokens: Ids, past: int, positions: Ids) -> Logits:
+        """Run tokens of the one row behind the `past` ones it holds; logits [1, positions, vocabulary]."""
+        self._bind(1, len(tokens), len(positions))
+        self._input_ids[0] = tokens
         self._positions[0] = positions
-        self._lengths[0] = self._longest = end
-        self._total[()] = end
+        self._lengths[0] = self._longest = past + len(tokens)
+        self._total[()] = self._longest
         self._session.run_with_iobinding(self._binding)
         return self._logits
 

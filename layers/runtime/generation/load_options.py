@@ -8,6 +8,7 @@ DEFAULT_KV_CACHE_BYTES = 2**30
 DEFAULT_PREFIX_CACHE_BYTES = 256 * 2**20
 DEFAULT_GENERATIONS = 4
 DEFAULT_WAIT_SECONDS = 10.0
+DEFAULT_LOOKUP_TOKENS = 8
 
 
 class GenerationLoadOptions(LoadOptions, total=False):
@@ -18,3 +19,4 @@ class GenerationLoadOptions(LoadOptions, total=False):
     max_generations: int
     generation_wait_seconds: float
     generation_rows: int
+    lookup_tokens: int

@@ -252,3 +252,26 @@ def test_scores_of_a_prompt(writer: ToyDecoder, engine: GenerationEngine) -> Non
         close(one.score(prompt), logprobs[np.arange(129), prompt[1:]])
     with decoder(engine) as one:
         assert len(one.score(prompt[:1])) == 0
+
+
+def test_several_tokens_in_a_run_and_some_taken_back(
+    writer: ToyDecoder, engine: GenerationEngine, session: CountingSession
+) -> None:
+    start, slot = PROMPTS[0].tolist(), Slot(engine.generation.cache)
+    with decoder(engine, session, slot, prefixes=PrefixCache(2**24)) as one:
+        one.prefill([PROMPTS[0]])
+        close(one.step_ahead([5, 6, 7]), writer.logits([*start, 5, 6, 7])[-3:])
+        one.take_back(2)
+        close(one.step_ahead([8, 9]), writer.logits([*start, 5, 8, 9])[-2:])
+        one.take_back(0)
+        close(one.step([10])[0], writer.logits([*start, 5, 8, 9, 10])[-1])
+    assert session.runs == [(1, 5), (1, 3), (1, 2), (1, 1)]
+    assert slot.tokens.tolist() == [*start, 5, 8, 9, 10], "what later prompts may find there"
+
+
+def test_several_tokens_in_a_run_make_the_slot_grow(writer: ToyDecoder, engine: GenerationEngine) -> None:
+    prompt, slot = RANDOM.integers(1, 8000, 254), Slot(engine.generation.cache)
+    with decoder(engine, slot=slot) as one:
+        one.prefill([prompt])
+        close(one.step_ahead([5, 6, 7, 8]), writer.logits([*prompt.tolist(), 5, 6, 7, 8])[-4:])
+    assert (slot.capacity, slot.allocations) == (300, 2)
