@@ -107,7 +107,7 @@ def refuse_taken(host: str, port: int) -> None:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"nothing can be served at {host}, port {port}: {reason}. Stop what is served there, or pass another --port."
+            f"nothing can be served at {host}, port {port}: {reason}. Stop what is there, or pass another --port."
         ) from error
 
 

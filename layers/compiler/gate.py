@@ -105,7 +105,7 @@ def metric_for(spec: ModelSpec, examples: Sequence[Example], problem_type: str |
 
 
 def _metrics_of(task: str, labelled: bool, problem_type: str | None, labels: int) -> dict[str, Metric]:
-    """Those that a task's data allows, the default one first."""
+    """Those that a task's data allows beside `logit_error`, the default one first."""
     if task in ("text-classification", "zero-shot-classification", "rerank"):
         if problem_type == "multi_label_classification":
             return {"agreement": metrics.LABEL_AGREEMENT}
@@ -123,7 +123,9 @@ def _metrics_of(task: str, labelled: bool, problem_type: str | None, labels: int
         return {"f1": metrics.SQUAD_F1 if labelled else metrics.ANSWER_F1}
     if task == "fill-mask":
         return {"agreement": metrics.AGREEMENT, "top1": metrics.TOP1}
-    return {"cosine": metrics.COSINE, "spearman": metrics.SPEARMAN}
+    if task in ("feature-extraction", "sentence-similarity"):
+        return {"cosine": metrics.COSINE, "spearman": metrics.SPEARMAN}
+    return {}
 
 
 def summon(

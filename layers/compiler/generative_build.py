@@ -28,6 +28,7 @@ from layers.compiler.goldens import record_written
 from layers.compiler.operator_choice import OperatorChoice
 from layers.compiler.parity import TEXTS, TOLERANCE
 from layers.compiler.plan import FP32, TAPPED
+from layers.compiler.task_heads import auto_class_of
 from layers.compiler.trial import describe, judge, try_all
 from layers.compiler.variants import writing_candidates
 from layers.errors import CheckpointError
@@ -108,8 +109,7 @@ def compare_writers(recipe: GenerativeRecipe, session: GenerativeSession, passag
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
-    paired = recipe.kind == "encoder-decoder"
-    auto_class: Any = transformers.AutoModelForSeq2SeqLM if paired else transformers.AutoModelForCausalLM
+    auto_class: Any = getattr(transformers, auto_class_of(recipe.task))
     model = auto_class.from_pretrained(recipe.checkpoint.directory, dtype=torch.float32).eval()
     worst = 0.0
     for passage in passages[:TEXTS]:

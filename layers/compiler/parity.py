@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from layers.compiler.task_heads import auto_class_of
 from layers.errors import CheckpointError
 from layers.runtime.alignment import Encoding
 from layers.runtime.engine import Engine
@@ -18,16 +19,6 @@ from layers.runtime.engine import Engine
 # additions stay below 1e-5 on the models measured; a wrong epsilon or activation shows at 1e-3 and above.
 TOLERANCE = 1e-3
 TEXTS = 8
-AUTO_CLASSES = {
-    "text-classification": "AutoModelForSequenceClassification",
-    "zero-shot-classification": "AutoModelForSequenceClassification",
-    "rerank": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-    "fill-mask": "AutoModelForMaskedLM",
-    "feature-extraction": "AutoModel",
-    "sentence-similarity": "AutoModel",
-}
 
 
 def compare(directory: Path, task: str, engine: Engine, encodings: Sequence[Encoding]) -> str:
@@ -41,7 +32,7 @@ def compare(directory: Path, task: str, engine: Engine, encodings: Sequence[Enco
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
-    auto_class: Any = getattr(transformers, AUTO_CLASSES[task])
+    auto_class: Any = getattr(transformers, auto_class_of(task))
     model = auto_class.from_pretrained(directory, dtype=torch.float32).eval()
     worst = 0.0
     texts = encodings[:TEXTS]

@@ -18,30 +18,9 @@ from layers.compiler.generative_recipe import GenerativeRecipe
 from layers.compiler.net import Net
 from layers.compiler.plan import Plan
 from layers.compiler.pooling import SentenceModules, pool, read_modules
+from layers.compiler.task_heads import HEAD_OF_TASK, HEADS
 from layers.errors import UnsupportedError
 
-HEAD_OF_TASK = {
-    "text-classification": "sequence-classification",
-    "zero-shot-classification": "sequence-classification",
-    "rerank": "sequence-classification",
-    "token-classification": "token-classification",
-    "question-answering": "question-answering",
-    "fill-mask": "masked-lm",
-    "feature-extraction": "encoder",
-    "sentence-similarity": "encoder",
-    "text-generation": "causal-lm",
-    "text2text-generation": "seq2seq",
-    "summarization": "seq2seq",
-    "translation": "seq2seq",
-}
-# Axes of every output; the runtime cuts padding from those that have a "sequence".
-OUTPUT_AXES: dict[str, dict[str, tuple[str, ...]]] = {
-    "sequence-classification": {"logits": ("batch", "labels")},
-    "token-classification": {"logits": ("batch", "sequence", "labels")},
-    "masked-lm": {"logits": ("batch", "sequence", "vocabulary")},
-    "question-answering": {"start_logits": ("batch", "sequence"), "end_logits": ("batch", "sequence")},
-    "encoder": {"last_hidden_state": ("batch", "sequence", "hidden"), "sentence_embedding": ("batch", "dimension")},
-}
 # Matrix products between large tensors dominate the file; below this they stay inside model.onnx itself.
 INLINE_BYTES = 1024
 # Page-aligned tensors can be used where they are mapped.
@@ -84,7 +63,7 @@ class Recipe:
             with net.single(hidden_states) as exact:
                 outputs["sentence_embedding"] = pool(net, self.modules, exact, inputs.attention_mask)
         self.checkpoint.account_for_every_tensor(self.architecture.unused)
-        for name, axes in OUTPUT_AXES[HEAD_OF_TASK[self.task]].items():
+        for name, axes in HEADS[HEAD_OF_TASK[self.task]].outputs.items():
             outputs[name].shape = ir.Shape(axes)
             outputs[name].type = ir.TensorType(ir.DataType.FLOAT)
         return net.finish(outputs), net
@@ -92,7 +71,7 @@ class Recipe:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The graph's outputs in order."""
-        return tuple(OUTPUT_AXES[HEAD_OF_TASK[self.task]])
+        return tuple(HEADS[HEAD_OF_TASK[self.task]].outputs)
 
     @property
     def labels(self) -> tuple[str, ...]:
