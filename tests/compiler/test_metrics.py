@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from layers.catalogue import GateSpec, ModelSpec
 from layers.compiler import metrics
 from layers.compiler.examples import Example
+from layers.compiler.gate import metric_for
 from layers.compiler.metrics import Judged, Metric, spans
 
 
@@ -28,6 +30,13 @@ def test_accuracy_and_agreement() -> None:
     jury = judged(["a", "b", "c", "a"], reference)
     assert value(metrics.ACCURACY, jury, outputs) == 0.75
     assert value(metrics.AGREEMENT, jury, outputs) == 0.75
+
+
+def test_a_task_without_a_metric_of_its_own_is_judged_by_its_outputs() -> None:
+    spec = ModelSpec.model_construct(name="new", source="new", task="of-tomorrow", gate=GateSpec())
+    metric = metric_for(spec, [Example("x")], problem_type=None, labels=0)
+    outputs = [one_hot(0), one_hot(1)]
+    assert value(metric, judged(["a", "b"], outputs), outputs) == 0
 
 
 def test_macro_f1_counts_classes_alike() -> None:
