@@ -6,12 +6,12 @@ The same routes stand under `/models/NAME`, where Hugging Face's clients look fo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from layers.runtime.predictor import Predictor
 from layers.serving.answering import Answering, Question
@@ -38,11 +38,17 @@ CHAT = Kind(read_chat, "chat", Chats)
 
 
 def openai_routes(models: Models, answering: Answering) -> APIRouter:
-    """/v1/embeddings, /v1/completions, /v1/chat/completions and /v1/models; the first three under /models/NAME too."""
+    """/v1/embeddings, /v1/completions, /v1/chat/completions and /v1/models, each under /models/NAME too."""
     router = APIRouter(route_class=OpenAIRoute)
     _add_writing(router, models, answering)
     _add_embeddings(router, models, answering)
     _add_models(router, models)
+
+    # Or the rest of the path would be read as a model's name, and refused as the Hub's clients read it.
+    @router.api_route("/models/{name:path}/v1/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
+    async def unknown() -> Response:
+        raise HTTPException(404)
+
     return router
 
 
@@ -112,10 +118,18 @@ def _add_models(router: APIRouter, models: Models) -> None:
     def described(name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": created, "owned_by": "hundredfold"}
 
+    def listed(names: Iterable[str]) -> Response:
+        return json_answer({"object": "list", "data": [described(name) for name in names]})
+
     @router.get("/v1/models", response_class=Response)
     async def served() -> Response:
         """Every model by its name."""
-        return json_answer({"object": "list", "data": [described(name) for name in models.served]})
+        return listed(models.served)
+
+    @router.get("/models/{name:path}/v1/models", response_class=Response)
+    async def served_with(name: str) -> Response:
+        """The model of that name alone, as a client of its URL sees it."""
+        return listed([models.named(name).manifest.name])
 
     @router.get("/v1/models/{name:path}", response_class=Response)
     async def one(name: str) -> Response:

@@ -222,6 +222,18 @@ def test_models_are_listed(client: TestClient) -> None:
     assert client.get("/v1/models/toy").json() == listed["data"][2]
 
 
+@pytest.mark.parametrize("name", ["toy-writer", "examples/toy-writer"])
+def test_a_models_own_url_lists_it_alone(client: TestClient, name: str) -> None:
+    listed = client.get(f"/models/{name}/v1/models").json()
+    assert listed == {"object": "list", "data": [client.get("/v1/models/toy-writer").json()]}
+    assert check_error(client.get("/models/nobody/v1/models"), 404)["code"] == "model_not_found"
+
+
+def test_what_is_unknown_below_a_models_v1_is_told_as_openai_tells_it(client: TestClient) -> None:
+    for answer in (client.get("/models/toy/v1/nothing"), client.post("/models/toy/v1/audio/speech", json={})):
+        assert check_error(answer, 404)["code"] == "unknown_url"
+
+
 def test_a_models_own_url_has_the_routes_too(client: TestClient) -> None:
     for name in ("toy-writer", "examples/toy-writer"):
         answer = client.post(f"/models/{name}/v1/completions", json={"prompt": PROMPT, **GREEDY})
