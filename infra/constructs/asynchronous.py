@@ -10,7 +10,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.constructs.bucket import acknowledge_objects, private_bucket
+from infra.constructs.bucket import grant_listing, grant_objects, private_bucket
 from infra.stages import Stage
 
 REQUESTS, ANSWERS, FAILURES = "requests/", "answers/", "failures/"
@@ -30,23 +30,25 @@ class Exchange(Construct):
         CfnOutput(self, "FailedArn", value=self.failed.topic_arn).override_logical_id("FailedTopicArn")
 
     def grant_endpoint(self, role: iam.Role) -> None:
-        """The endpoint reads requests, writes answers and failures, and announces them."""
-        self.bucket.grant_read(role, f"{REQUESTS}*")
+        """The endpoint reads requests, writes answers and failures, and announces them.
+
+        What AWS's page async-inference-create-endpoint-prerequisites asks for, each folder for its own.
+        """
+        grant_objects(role, self.bucket, REQUESTS, "s3:GetObject")
         for prefix in (ANSWERS, FAILURES):
-            self.bucket.grant_put(role, f"{prefix}*")
-        acknowledge_objects(role, self.bucket, REQUESTS, ANSWERS, FAILURES)
+            grant_objects(role, self.bucket, prefix, "s3:PutObject", "s3:AbortMultipartUpload")
+        grant_listing(role, self.bucket)
         self.succeeded.grant_publish(role)
         self.failed.grant_publish(role)
 
     def grant_forwarding(self, function: lambda_.IFunction) -> None:
         """A forwarding function leaves requests. Whoever may call it may read where the answer will be."""
-        self.bucket.grant_put(function, f"{REQUESTS}*")
-        acknowledge_objects(function, self.bucket, REQUESTS)
+        grant_objects(function, self.bucket, REQUESTS, "s3:PutObject")
 
     def grant_reading(self, function: lambda_.IFunction) -> None:
         """Answers, and no requests."""
-        self.bucket.grant_read(function, f"{ANSWERS}*")
-        acknowledge_objects(function, self.bucket, ANSWERS)
+        grant_objects(function, self.bucket, ANSWERS, "s3:GetObject")
+        grant_listing(function, self.bucket)
 
     def configuration(self) -> sagemaker.CfnEndpointConfig.AsyncInferenceConfigProperty:
         """As the endpoint's configuration states it."""

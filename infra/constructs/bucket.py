@@ -20,7 +20,6 @@ RESULTS_PREFIX = "results/"
 ABANDONED_UPLOAD_DAYS = 1
 # As CDK names what empties the buckets of a stack.
 EMPTYING = "Custom::S3AutoDeleteObjectsCustomResourceProvider"
-OBJECT_ACTIONS = ("Abort", "DeleteObject", "GetBucket", "GetObject", "List")
 
 
 def private_bucket(scope: Construct, stage: Stage, *, expiring: Sequence[str]) -> s3.Bucket:
@@ -77,19 +76,23 @@ def _keep_the_log_of_emptying(stack: Stack, stage: Stage) -> None:
     role.add_property_override("Policies", [{"PolicyName": "Log", "PolicyDocument": policy}])
 
 
-def acknowledge_objects(holder: iam.IGrantable, bucket: s3.Bucket, *prefixes: str) -> None:
-    """A grant on objects names a prefix and the actions of reading and writing by their beginnings."""
+def grant_objects(holder: iam.IGrantable, bucket: s3.Bucket, prefix: str, *actions: str) -> None:
+    """Actions on objects below a prefix, by their names: CDK's grants of objects have others, such as deleting."""
+    objects = bucket.arn_for_objects(f"{prefix}*")
+    iam.Grant.add_to_principal(grantee=holder, actions=list(actions), resource_arns=[objects])
     resource = bucket.node.default_child
     assert isinstance(resource, CfnElement)
     name = bucket.stack.get_logical_id(resource)
     role = holder.grant_principal
     assert isinstance(role, iam.Role)
     acknowledge(
-        role,
-        "Objects of this one bucket, below a prefix; the actions are those of CDK's grants for objects.",
-        *(f"AwsSolutions-IAM5[Resource::<{name}.Arn>/{prefix}*]" for prefix in prefixes),
-        *(f"AwsSolutions-IAM5[Action::s3:{action}*]" for action in OBJECT_ACTIONS),
+        role, "Objects of this one bucket, below a prefix.", f"AwsSolutions-IAM5[Resource::<{name}.Arn>/{prefix}*]"
     )
+
+
+def grant_listing(holder: iam.IGrantable, bucket: s3.Bucket) -> None:
+    """Whoever may not list is told of an object that is not there that it is forbidden."""
+    iam.Grant.add_to_principal(grantee=holder, actions=["s3:ListBucket"], resource_arns=[bucket.bucket_arn])
 
 
 class DataBucket(Construct):

@@ -88,6 +88,11 @@ class GpuEndpoint(Construct):
             )
         role = self._role(image, log_group)
         heeded = endpoint_alarms(alarms, self._metrics, size, member.spec.traffic)
+        # SageMaker looks at them by this role while it updates (its guide, deployment-guardrails-configuration).
+        looking = iam.PolicyStatement(
+            actions=["cloudwatch:DescribeAlarms"], resources=[alarm.alarm_arn for alarm in heeded]
+        )
+        role.add_to_policy(looking)
         self.endpoint = self._endpoint(self._configuration(image, role), [alarm.alarm_name for alarm in heeded])
         self.endpoint.node.add_dependency(log_group)
         scaling = EndpointScaling(self, "Scaling", metrics=self._metrics, size=size)

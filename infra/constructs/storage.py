@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.constructs.bucket import INPUT_PREFIX, RESULTS_PREFIX, DataBucket, acknowledge_objects
+from infra.constructs.bucket import INPUT_PREFIX, RESULTS_PREFIX, DataBucket, grant_listing, grant_objects
 from infra.constructs.tables import ExpiringTable
 from infra.stages import Stage
 from layers.catalogue import DeploySpec, Trigger
@@ -21,8 +21,10 @@ class ModelStorage(Construct):
         super().__init__(scope, construct_id)
         keeps_results = {"queue", "bucket"} & set(deploy.triggers)
         self.bucket = DataBucket(self, "Data", stage=stage) if keeps_results else None
-        self._claims = ExpiringTable(self, "Claims", stage=stage) if deploy.idempotency and keeps_results else None
-        self._responses = ExpiringTable(self, "Responses", stage=stage) if deploy.response_cache else None
+        claims = deploy.idempotency and "queue" in deploy.triggers
+        self._claims = ExpiringTable(self, "Claims", stage=stage) if claims else None
+        keeps_answers = deploy.response_cache and "https" in deploy.triggers
+        self._responses = ExpiringTable(self, "Responses", stage=stage) if keeps_answers else None
 
     def environment(self, trigger: Trigger) -> dict[str, str]:
         """The variables by which a trigger's function finds what it was granted."""
@@ -32,23 +34,22 @@ class ModelStorage(Construct):
         if trigger != "https" and self.bucket:
             found["HUNDREDFOLD_RESULTS_BUCKET"] = self.bucket.bucket.bucket_name
             found["HUNDREDFOLD_RESULTS_PREFIX"] = RESULTS_PREFIX
-        if trigger != "https" and self._claims:
+        if trigger == "queue" and self._claims:
             found["HUNDREDFOLD_IDEMPOTENCY_TABLE"] = self._claims.table.table_name
         return found
 
     def grant(self, trigger: Trigger, function: lambda_.IFunction) -> None:
-        """Kept answers are for HTTPS, results for the others; the bucket's reads objects and results to resume."""
+        """Kept answers are for HTTPS, claims for records; an object's function reads results to resume."""
         if trigger == "https" and self._responses:
             self._responses.table.grant(function, "dynamodb:GetItem", "dynamodb:PutItem")
+        if trigger == "queue" and self._claims:
+            self._claims.table.grant(function, *CLAIMING)
         if trigger == "https" or self.bucket is None:
             return
-        if self._claims:
-            self._claims.table.grant(function, *CLAIMING)
         bucket = self.bucket.bucket
         if trigger == "queue":
-            bucket.grant_put(function, f"{RESULTS_PREFIX}*")
-            acknowledge_objects(function, bucket, RESULTS_PREFIX)
+            grant_objects(function, bucket, RESULTS_PREFIX, "s3:PutObject")
         else:
-            bucket.grant_read(function, f"{INPUT_PREFIX}*")
-            bucket.grant_read_write(function, f"{RESULTS_PREFIX}*")
-            acknowledge_objects(function, bucket, INPUT_PREFIX, RESULTS_PREFIX)
+            grant_objects(function, bucket, INPUT_PREFIX, "s3:GetObject")
+            grant_objects(function, bucket, RESULTS_PREFIX, "s3:GetObject", "s3:PutObject")
+            grant_listing(function, bucket)
