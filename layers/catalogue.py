@@ -41,6 +41,8 @@ OF_TARGET = {
     "lambda": ("a function that holds the model", ("memory_mib", "architecture")),
     "gpu": ("a GPU endpoint", ("mode", "instance_type")),
 }
+# Keys that one trigger's function alone heeds.
+OF_TRIGGER: dict[str, Trigger] = {"streaming": "https", "response_cache": "https", "idempotency": "queue"}
 
 
 class Table(BaseModel):
@@ -143,8 +145,9 @@ class DeploySpec(Table):
             )
         if self.provisioned_max is not None and self.provisioned_max < self.provisioned:
             raise ValueError(f"provisioned_max: got {self.provisioned_max}, expected at least {self.provisioned}")
-        if self.streaming and "https" not in self.triggers:
-            raise ValueError('streaming answers over HTTPS: add "https" to triggers, or remove streaming')
+        for key, trigger in OF_TRIGGER.items():
+            if getattr(self, key) and trigger not in self.triggers:
+                raise ValueError(f'{key}: is of the {trigger} trigger; add "{trigger}" to triggers, or remove {key}')
         return self
 
     @model_validator(mode="after")

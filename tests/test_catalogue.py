@@ -48,6 +48,17 @@ SCHEDULE = "[m.deploy]\nprovisioned = 1\n[[m.deploy.schedule]]\n"
         ('[m.deploy]\ngroup = "A b"\n', "[m.deploy] key 'group': got 'A b', string should match pattern"),
         ('[m.deploy]\ngroup = "a/b"\n', "[m.deploy] key 'group': got 'a/b', string should match pattern"),
         ('[m.deploy]\ntriggers = ["https", "queue", "https"]\n', "[m.deploy] triggers: got 'https' twice"),
+        *(
+            (
+                f"[m.deploy]\ntriggers = {others}\n{key} = true\n",
+                f'[m.deploy] {key}: is of the {trigger} trigger; add "{trigger}" to triggers, or remove {key}',
+            )
+            for key, trigger, others in (
+                ("streaming", "https", '["queue", "bucket"]'),
+                ("response_cache", "https", '["queue", "bucket"]'),
+                ("idempotency", "queue", '["https", "bucket"]'),
+            )
+        ),
         (
             f'{SCHEDULE}cron = "0 8 ? * MON-FRI *"\nminimum = 3\nmaximum = 2\n',
             "[m.deploy.schedule] minimum: got 3, expected at most maximum, which is 2",

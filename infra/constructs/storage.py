@@ -21,10 +21,8 @@ class ModelStorage(Construct):
         super().__init__(scope, construct_id)
         keeps_results = {"queue", "bucket"} & set(deploy.triggers)
         self.bucket = DataBucket(self, "Data", stage=stage) if keeps_results else None
-        claims = deploy.idempotency and "queue" in deploy.triggers
-        self._claims = ExpiringTable(self, "Claims", stage=stage) if claims else None
-        keeps_answers = deploy.response_cache and "https" in deploy.triggers
-        self._responses = ExpiringTable(self, "Responses", stage=stage) if keeps_answers else None
+        self._claims = ExpiringTable(self, "Claims", stage=stage) if deploy.idempotency else None
+        self._responses = ExpiringTable(self, "Responses", stage=stage) if deploy.response_cache else None
 
     def environment(self, trigger: Trigger) -> dict[str, str]:
         """The variables by which a trigger's function finds what it was granted."""

@@ -12,7 +12,7 @@ from infra.planner.instance_types import why_unplanned
 from infra.planner.option import Option
 from infra.planner.workload import Workload
 from infra.reservations import UNRESERVED, reserved_by
-from layers.catalogue import DeploySpec, TrafficSpec
+from layers.catalogue import OF_TRIGGER, DeploySpec, TrafficSpec
 from layers.errors import HundredfoldError
 
 # Keys of the deploy table that leave fewer options.
@@ -103,8 +103,7 @@ def _fewer_functions(work: Workload, plan_for: Callable[[Workload], tuple[Option
     deploy = work.spec.deploy
     for trigger in deploy.triggers if len(deploy.triggers) > 1 else ():
         stated = {**deploy.model_dump(exclude_unset=True), "triggers": [trigger]}
-        if trigger != "https":
-            stated.pop("streaming", None)
+        stated = {key: value for key, value in stated.items() if OF_TRIGGER.get(key, trigger) == trigger}
         best = plan_for(_with(work, deploy=DeploySpec.model_validate(stated)))[:1]
         if best and best[0].can_be_chosen:
             yield f'triggers = ["{trigger}"] alone ({best[0].name}, ${best[0].monthly_usd:,.2f} a month)'
