@@ -102,10 +102,17 @@ def _await_result(
     remaining_seconds: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> Any:
-    """The result of an asynchronous endpoint, which may first have to start an instance."""
-    bucket, _, key = accepted["output_location"].removeprefix("s3://").partition("/")
-    while (content := clients.read_object(bucket, key)) is None:
+    """The result of an asynchronous endpoint, which may first have to start an instance, or its failure."""
+    failure = accepted.get("failure_location")
+    while (content := _object_at(clients, accepted["output_location"])) is None:
+        if failure and (words := _object_at(clients, failure)) is not None:
+            raise WrongAnswerError(f"{name}: the endpoint failed: {words[:500].decode('utf-8', 'replace')}")
         if remaining_seconds() < 2 * POLL_SECONDS:
             raise WrongAnswerError(f"{name}: no result at {accepted['output_location']} in time")
         sleep(POLL_SECONDS)
     return json.loads(content)
+
+
+def _object_at(clients: Clients, url: str) -> bytes | None:
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    return clients.read_object(bucket, key)

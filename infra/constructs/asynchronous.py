@@ -46,8 +46,9 @@ class Exchange(Construct):
         grant_objects(function, self.bucket, REQUESTS, "s3:PutObject")
 
     def grant_reading(self, function: lambda_.IFunction) -> None:
-        """Answers, and no requests."""
-        grant_objects(function, self.bucket, ANSWERS, "s3:GetObject")
+        """Answers and failures, and no requests."""
+        for prefix in (ANSWERS, FAILURES):
+            grant_objects(function, self.bucket, prefix, "s3:GetObject")
         grant_listing(function, self.bucket)
 
     def configuration(self) -> sagemaker.CfnEndpointConfig.AsyncInferenceConfigProperty:

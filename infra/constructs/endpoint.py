@@ -139,7 +139,7 @@ class GpuEndpoint(Construct):
             self._exchange.grant_forwarding(function)
 
     def grant_answers(self, function: lambda_.IFunction) -> None:
-        """Answers that an asynchronous endpoint leaves in S3 may be read."""
+        """Answers and failures that an asynchronous endpoint leaves in S3 may be read."""
         if self._exchange:
             self._exchange.grant_reading(function)
 

@@ -28,9 +28,17 @@ GOLDENS = {
 class Version:
     """A function version that answers as it is told, and remembers what it was asked."""
 
-    def __init__(self, outputs: Any, digest: str = "d", status: int = 200, objects: list[bytes | None] | None = None):
+    def __init__(
+        self,
+        outputs: Any,
+        digest: str = "d",
+        status: int = 200,
+        objects: list[bytes | None] | None = None,
+        failures: list[bytes | None] | None = None,
+    ):
         self.asked: list[dict[str, Any]] = []
-        self._outputs, self._digest, self._status, self._objects = outputs, digest, status, objects or []
+        self._outputs, self._digest, self._status = outputs, digest, status
+        self._objects = {"answers/1.out": objects or [], "failures/1-error.out": failures or []}
 
     def invoke(self, function_arn: str, event: dict[str, Any]) -> dict[str, Any]:
         assert function_arn == "arn:version"
@@ -40,8 +48,8 @@ class Version:
         return {"statusCode": self._status, "body": json.dumps(self._outputs)}
 
     def read_object(self, bucket: str, key: str) -> bytes | None:
-        assert (bucket, key) == ("b", "answers/1.out")
-        return self._objects.pop(0)
+        assert bucket == "b"
+        return self._objects[key].pop(0)
 
 
 def ask(version: Version, seconds: float = 600) -> int:
@@ -74,6 +82,14 @@ def test_an_answer_that_comes_later_is_waited_for() -> None:
     accepted = {"output_location": "s3://b/answers/1.out"}
     right = json.dumps([[{"label": "a", "score": 0.75}]]).encode()
     assert ask(Version(accepted, status=202, objects=[None, None, right])) == 1
+
+
+def test_a_failure_that_comes_later_is_told_in_its_own_words_at_once() -> None:
+    accepted = {"output_location": "s3://b/answers/1.out", "failure_location": "s3://b/failures/1-error.out"}
+    version = Version(accepted, status=202, objects=[None, None], failures=[None, b'{"error": "out of memory"}'])
+    with pytest.raises(WrongAnswerError) as refused:
+        ask(version)
+    assert str(refused.value) == 'm: the endpoint failed: {"error": "out of memory"}'
 
 
 def test_an_answer_that_never_comes_is_refused_in_time() -> None:

@@ -111,6 +111,7 @@ def endpoint(name: str, *actions: str) -> Allowed:
             together(
                 on("HttpsFunctionCurrentVersion", "lambda:InvokeFunction"),
                 on(f"{EXCHANGE}/answers/*", "s3:GetObject"),
+                on(f"{EXCHANGE}/failures/*", "s3:GetObject"),
                 on(EXCHANGE, "s3:ListBucket"),
             ),
         ),
