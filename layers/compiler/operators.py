@@ -22,7 +22,7 @@ class Axis(Generic[F]):
 
     `quick` names the values that a quick tuning tries: they came nearest to the default where all were measured
     (docs/tuning.md), or depend most on the machine.
-    `approximate` ones change answers by more than the order of additions does, so the gate hears them at once.
+    `approximate` ones change answers by more than the order of additions does.
     """
 
     name: str
