@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, Any]
 
+# What templates call the function that writes the time of now.
+TIME = "strftime_now"
 # What a template raises over messages that it was not written for.
 REFUSALS = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
+
+
+def tells_time(template: str) -> bool:
+    """Whether a chat is another prompt tomorrow."""
+    return TIME in template
 
 
 def render_chat(template: str, messages: Sequence[Message], special_tokens: Mapping[str, str]) -> str:
@@ -54,7 +61,7 @@ def _compiled(template: str) -> Template:
     )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    environment.globals[TIME] = lambda form: datetime.now().strftime(form)
     return environment.from_string(template)
 
 

@@ -38,7 +38,7 @@ class Prediction:
 
     `token_count` is of the inputs, which `text_count` counts; `generated_tokens` of the texts that were written.
     `repeatable` is false where the same question would be answered otherwise: something was drawn by a seed that
-    nobody sent.
+    nobody sent, or the prompt tells the time.
     """
 
     value: Any
@@ -109,6 +109,10 @@ class Run:
         self._truncated_tokens = 0
         self._tokenization = 0.0
         self._inference = 0.0
+
+    def depends_on_more(self) -> None:
+        """What is answered depends on more than the question: the time."""
+        self._repeatable = False
 
     @property
     def manifest(self) -> Manifest:

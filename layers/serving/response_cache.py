@@ -60,7 +60,7 @@ class ResponseCache:
         )
 
     def keep(self, key: str, prediction: Prediction) -> None:
-        """Keep what would be answered again; not what was drawn by a seed that nobody sent."""
+        """Keep what would be answered again; not what was drawn by a seed that nobody sent, or what tells the time."""
         if not prediction.repeatable:
             return
         answer = to_json({name: getattr(prediction, name) for name in KEPT})

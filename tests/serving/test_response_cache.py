@@ -198,3 +198,13 @@ def test_what_was_drawn_without_a_seed_is_never_kept(
     if kept:
         assert second.content == first.content
         assert second.headers["x-generated-tokens"] == first.headers["x-generated-tokens"]
+
+
+@pytest.mark.parametrize(("day", "kept"), [("{{ strftime_now('%d %b %Y') }}", False), ("today", True)])
+def test_a_chat_whose_template_tells_the_day_is_not_kept(tmp_path: Path, day: str, kept: bool) -> None:
+    toy = write_toy_decoder(tmp_path / "writer", chat_template=day + "{{ messages[0].content }}")
+    predictors = {"writer": Predictor.load(toy.directory, threads=1)}
+    client = TestClient(create_app(predictors, Settings(artifact_dir=tmp_path)))
+    body = {"messages": [{"role": "user", "content": "an editor"}], "temperature": 0, "max_tokens": 3}
+    answers = [client.post("/v1/chat/completions", json=body) for _ in range(2)]
+    assert [is_hit(answer) for answer in answers] == [False, kept]

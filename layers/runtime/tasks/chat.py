@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from layers.errors import InputError
-from layers.runtime.chat_template import Message, render_chat
+from layers.runtime.chat_template import Message, render_chat, tells_time
 from layers.runtime.run import Run, StreamEvent
 from layers.runtime.tasks.completion import CompletionParameters, answer_with, stream_with
 from layers.runtime.tasks.task import Task, built_for
@@ -38,6 +38,8 @@ def _prompt(run: Run, inputs: Any) -> str:
         raise InputError(
             f"{run.manifest.name} has no chat template: its checkpoint states none. POST /v1/completions instead."
         )
+    if tells_time(generation.chat_template):
+        run.depends_on_more()
     name = run.writer.detokenizer.token_text
     by_id = {"bos_token": generation.bos_token_id, "eos_token": next(iter(generation.eos_token_ids), None)}
     special = {key: name(token) for key, token in by_id.items() if token is not None}
