@@ -55,17 +55,12 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A text to be written: the `place`th of its request."""
+    """A text to be written, which becomes so many `tokens` long with its prompt."""
 
-    place: int
     prompt: Ids
     source: Ids | None
-    options: DecodingOptions
-
-    @property
-    def tokens(self) -> int:
-        """How long it may become with its prompt."""
-        return len(self.prompt) + self.options.max_new_tokens
+    tokens: int
+    row: Row
 
 
 @dataclass(slots=True, eq=False)
@@ -139,8 +134,11 @@ class Scheduler:
         self, prompts: Sequence[Ids], sources: Sequence[Ids | None], options: Sequence[DecodingOptions]
     ) -> Generator[TokenEvent]:
         """Events as of `loop.generate`. Closing the iterator frees the rows. Raises InputError (429) when busy."""
-        texts = zip(prompts, sources, options, strict=True)
-        wanted = deque(Wanted(place, *text) for place, text in enumerate(texts))
+        # Rows are made here, where options that cannot be followed are told to who sent them.
+        wanted = deque(
+            Wanted(prompt, source, len(prompt) + own.max_new_tokens, Row(place, prompt, own, self._detokenizer))
+            for place, (prompt, source, own) in enumerate(zip(prompts, sources, options, strict=True))
+        )
         job = Job(wanted, monotonic() + self._wait_seconds)
         left = len(wanted)
         self._submit(job)
@@ -204,7 +202,7 @@ class Scheduler:
             job.running, job.begun = job.running + 1, True
             if not job.waiting:
                 self._jobs.remove(job)
-        texts[row] = Text(job, Row(wanted.place, wanted.prompt, wanted.options, self._detokenizer))
+        texts[row] = Text(job, wanted.row)
         try:
             scores = rows.begin(row, wanted.prompt, wanted.source)
         except Exception as error:  # this prompt's failure is no other's

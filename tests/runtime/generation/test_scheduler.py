@@ -223,6 +223,21 @@ def test_a_prompt_that_fails_is_alone_in_it(
         bad.result(WAIT_SECONDS)
 
 
+def test_options_that_cannot_be_followed_are_refused_to_who_sent_them(
+    rows: CountingRows, engine: GenerationEngine, threads: ThreadPoolExecutor
+) -> None:
+    """numpy takes no seed below 0: whatever a text cannot begin with, nobody waits for it for ever."""
+    scheduler = scheduler_of(rows, engine)
+    good = threads.submit(write, scheduler, 100)
+    assert rows.stepping.acquire(timeout=WAIT_SECONDS)
+    options = DecodingOptions(max_new_tokens=3, do_sample=True, seed=-1)
+    bad = threads.submit(lambda: list(scheduler.run([prompt(200)], [None], [options])))
+    rows.let.release(99)
+    with pytest.raises(ValueError, match="non-negative"):
+        bad.result(WAIT_SECONDS)
+    assert good.result(WAIT_SECONDS) == [[101, 102, 103]]
+
+
 def test_a_step_that_fails_ends_its_texts_and_not_the_server(
     rows: CountingRows, engine: GenerationEngine, threads: ThreadPoolExecutor
 ) -> None:
