@@ -13,6 +13,7 @@ from infra.planner.latency import MIB_PER_VCPU, Latency, latency_of, pause_ms, v
 from infra.planner.option import Cost, Option
 from infra.planner.prices import Architecture
 from infra.planner.workload import Candidate, Workload
+from infra.reservations import reserved_by
 from layers.artifact import INSTRUCTION_SETS
 from layers.catalogue import DeploySpec
 
@@ -144,7 +145,8 @@ def function_cost(
     on_demand = demand.requests * (1 - warm) * billed + initializing
     reserved = demand.requests * warm * billed
     restores = starts_a_month * gigabytes * prices.snapstart_restore_gb
-    cached = SECONDS_A_MONTH * gigabytes * prices.snapstart_cache_gb_second
+    functions = reserved_by(work.spec.deploy.triggers, 1)
+    cached = functions * SECONDS_A_MONTH * gigabytes * prices.snapstart_cache_gb_second
     return Cost(
         requests=demand.requests * prices.million_requests / 1e6,
         compute=gigabytes * (on_demand * price.gb_second + reserved * price.provisioned_duration_gb_second),

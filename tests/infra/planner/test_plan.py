@@ -83,6 +83,19 @@ def test_snapstart() -> None:
     assert 3.954 < plan.chosen.cost.snapstart < 3.954 + 0.0001397998 * MONTH / 300
 
 
+@pytest.mark.parametrize(
+    ("triggers", "functions"),
+    [(["https"], 1), (["https", "queue", "bucket"], 3), (["queue"], 2)],
+    ids=["one", "three", "one, and one that the golden check asks"],
+)
+def test_every_function_has_a_snapshot_of_its_own(triggers: list[str], functions: int) -> None:
+    def cached(**more: object) -> float:
+        spec = spec_of({"requests_per_second": 0, "p95_ms": 5000}, memory_mib=1024, snapstart=True, **more)
+        return plan_model(spec, manifest_of(), PRICES, PLAIN).chosen.cost.snapstart
+
+    assert cached(triggers=triggers) == pytest.approx(functions * 3.954, rel=1e-3)
+
+
 def test_busy_hours_divide_the_bill_of_a_function_and_not_of_an_endpoint() -> None:
     day = {**ONE_A_SECOND, "busy_hours_per_day": 6}
     whole, quarter = (plan_model(spec_of(each), manifest_of(), PRICES, PLAIN) for each in (ONE_A_SECOND, day))
