@@ -22,12 +22,18 @@ def _of_function(name: str, size: FunctionSize) -> Iterator[tuple[str, str]]:
             "requests beyond are answered with 429. Raise [deploy] concurrency and the stage's max_concurrency, or "
             "lower [traffic].",
         )
-    if size.memory_mib < size.needed_mib:
+    if size.memory_mib < size.needed_mib and size.memory_mib < MOST_MIB:
         yield (
             "hundredfold:memory",
-            f"group {name}: got {size.memory_mib:,} MiB, its models need {size.needed_mib:,} together, and Lambda has "
-            f"{MOST_MIB:,} at most: models are given up for one another's memory, and loaded again when they are "
-            "asked. Divide the group.",
+            f"{name}: got {size.memory_mib:,} MiB, its largest model needs {size.needed_mib:,}: the function is killed "
+            "when it loads it, which fails the golden check. Raise [deploy] memory_mib, or leave it to the plan.",
+        )
+    elif size.memory_mib < size.needed_mib:
+        yield (
+            "hundredfold:memory",
+            f"{name}: got {size.memory_mib:,} MiB, the most that Lambda has, its models need {size.needed_mib:,}: they "
+            "are given up for one another's memory, and loaded again when they are asked. Divide the group, or deploy "
+            "to a GPU.",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,8 +28,8 @@ Mode = Literal["realtime", "asynchronous"]
 class FunctionSize:
     """A function's share of a machine and how many of it there may be.
 
-    `needed` environments serve the planned demand, and `needed_mib` hold all models, each 0 where nothing was planned.
-    `warm_*` count those kept ready.
+    `needed` environments serve the planned demand, 0 where nothing was planned. `needed_mib` hold all models, or the
+    largest where the table states the memory; 0 where there is none. `warm_*` count those kept ready.
     """
 
     architecture: Literal["x86_64", "arm64"]
@@ -115,8 +116,7 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
     needed = sum(each.concurrency for each in wishes)
     concurrency = _reserved(deploy, needed, stage)
     warm = max(each.provisioned for each in wishes)
-    # Models of a group are given up for one another's memory, which is slow: with what they need together none is.
-    needed_mib = sum(each.memory_mib or 0 for each in wishes) if deploy.memory_mib == "auto" else 0
+    needed_mib = _needed_mib(members, wishes, prices)
     function = FunctionSize(
         architecture="arm64" if architecture == "arm64" else "x86_64",
         memory_mib=min(needed_mib, MOST_MIB) if deploy.memory_mib == "auto" else deploy.memory_mib,
@@ -128,6 +128,16 @@ def size(members: Sequence[Member], stage: Stage, prices: PriceTable) -> Size:
         needed_mib=needed_mib,
     )
     return Size(function, None)
+
+
+def _needed_mib(members: Sequence[Member], wishes: Sequence[_Wish], prices: PriceTable) -> int:
+    """What all models take together; of a stated memory, what the largest of them does.
+
+    Models of a group are given up for one another's memory, which is slow: with what they need together none is.
+    """
+    if members[0].spec.deploy.memory_mib == "auto":
+        return sum(each.memory_mib or 0 for each in wishes)
+    return max(math.ceil(workload_of(each.spec, each.manifest, prices).needed_mib) for each in members)
 
 
 def _reserved(deploy: DeploySpec, needed: int, stage: Stage) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -224,8 +225,34 @@ def test_a_group_that_needs_more_memory_than_lambda_has_says_so(tmp_path: Path, 
     [stack] = compose(app_of(write_project(tmp_path, catalogue), "dev"))
     [function] = model_functions(Template.from_stack(stack)).values()
     assert (function["MemorySize"] == 10240) is warned
-    said = Match.string_like_regexp(r"group many: got 10,240 MiB, its models need [\d,]+ together")
+    said = Match.string_like_regexp(r"many: got 10,240 MiB, .* its models need [\d,]+: .*Divide the group")
     assert bool(Annotations.from_stack(stack).find_warning("*", said)) is warned
+
+
+STATED = """
+[stated]
+source = "checkpoint"
+task = "text-classification"
+[stated.deploy]
+target = "lambda"
+memory_mib = {memory_mib}
+{group}
+"""
+
+
+@pytest.mark.parametrize("group", ["", 'group = "own"'])
+def test_a_function_of_less_memory_than_its_model_needs_says_so(tmp_path: Path, group: str) -> None:
+    """It would be killed as it loads the model, which the golden check finds minutes later."""
+    work = workload_of(spec_of(), manifest_of(), PRICES)
+    needed = math.ceil(work.needed_mib)
+    for memory_mib, warned in ((needed, False), (needed - 1, True)):
+        folder = tmp_path / str(memory_mib)
+        folder.mkdir()
+        [stack] = compose(app_of(write_project(folder, STATED.format(memory_mib=memory_mib, group=group)), "dev"))
+        [function] = model_functions(Template.from_stack(stack)).values()
+        assert function["MemorySize"] == memory_mib
+        said = Match.string_like_regexp(f"got {memory_mib} MiB, .* needs {needed}: .*memory_mib")
+        assert bool(Annotations.from_stack(stack).find_warning("*", said)) is warned
 
 
 def test_memory_is_one_figure_for_planner_and_runtime() -> None:
