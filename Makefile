@@ -76,8 +76,9 @@ e2e-profile:
 demo: $(VENV)/.installed-build
 	$(BIN)/python -m examples.demo
 
+# Two processes, as there are two cores where changes are judged; a file's tests stay together, and share what they load.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 image-test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest --quiet tests/image
