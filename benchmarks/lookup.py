@@ -18,10 +18,11 @@ from benchmarks.example_artifacts import ROOT, prepare_example
 from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.generation.load_options import DEFAULT_LOOKUP_TOKENS
 from layers.runtime.predictor import Predictor
-from layers.runtime.run import StreamEvent
 
 THREADS = 2
 TEXTS = 40
+# Of each text by each contender; a text's time is their median.
+ROUNDS = 7
 # A prompt of a writer; what it goes on with is as long as the request allows.
 PROMPT_WORDS = 40
 NEW_TOKENS = {"debian-writer": 128, "debian-summarizer": 64}
@@ -54,8 +55,10 @@ def section(measured: dict[str, Any]) -> str:
         "## Guessing what a text repeats",
         "",
         f"The examples that write, over {TEXTS} held-out texts: the time of a text without guesses over its time with "
-        "them, taking turns in one process ([architecture.md](architecture.md#writing-text)). `in a run` is how many "
-        "tokens a run of the decoder gave.",
+        f"them, each the median of {ROUNDS}, taking turns in one process "
+        "([architecture.md](architecture.md#writing-text)). `in a run` is how many tokens a run of the decoder gave. A "
+        "text that is another one met two tokens of nearly equal scores, which several rows in a product round "
+        "otherwise.",
         "",
         "| | times as fast: median [quartiles] | slowest and fastest text | all texts together | in a run | guesses "
         "that were right | same texts |",
@@ -73,16 +76,18 @@ def section(measured: dict[str, Any]) -> str:
 
 
 def _compare(alone: Predictor, ahead: Predictor, texts: Sequence[str], parameters: dict[str, Any]) -> dict[str, Any]:
-    """Both write every text, the one that begins changing from text to text; the first two are for warming up."""
+    """Both write every text some times, taking turns at being first."""
     assert isinstance(ahead.engine, GenerationEngine)
     before, took, same = ahead.engine.lookup_report(), [], 0
-    for number, text in enumerate([*texts[:2], *texts]):
-        order = (alone, ahead) if number % 2 else (ahead, alone)
-        timed = {id(each): _timed(each, text, parameters) for each in order}
-        (without, plain), (with_guesses, guessed) = timed[id(alone)], timed[id(ahead)]
-        if number >= 2:
-            took.append((without, with_guesses))
-            same += plain == guessed
+    for text in texts:
+        seconds: dict[bool, list[float]] = {True: [], False: []}
+        written: dict[bool, str] = {}
+        for number in range(ROUNDS):
+            for guesses in (number % 2 == 0, number % 2 == 1):
+                spent, written[guesses] = _timed(ahead if guesses else alone, text, parameters)
+                seconds[guesses].append(spent)
+        took.append((statistics.median(seconds[False]), statistics.median(seconds[True])))
+        same += written[False] == written[True]
     after = ahead.engine.lookup_report()
     if before is None or after is None:
         raise RuntimeError(f"{ahead.manifest.name}: {ahead.variant.name} computes one text a call and guesses nothing")
@@ -100,11 +105,11 @@ def _compare(alone: Predictor, ahead: Predictor, texts: Sequence[str], parameter
     }
 
 
-def _timed(predictor: Predictor, text: str, parameters: dict[str, Any]) -> tuple[float, list[int]]:
-    """Seconds from the request to its last token, and the tokens."""
+def _timed(predictor: Predictor, text: str, parameters: dict[str, Any]) -> tuple[float, str]:
+    """Seconds of a request, and what was written."""
     started = perf_counter()
-    events: list[StreamEvent] = list(predictor.predict_stream(text, parameters))
-    return perf_counter() - started, [event.token for event in events]
+    [answer] = predictor.predict(text, parameters).value
+    return perf_counter() - started, next(iter(answer.values()))
 
 
 def _texts(name: str) -> list[str]:

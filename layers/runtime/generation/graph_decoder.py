@@ -1,21 +1,17 @@
-"""The decoder's graph over one slot: past and present are the same memory, so nothing is copied from token to token.
-
-Inputs and outputs are those of layers/generation.py. The arrays that the graph reads and writes are bound once and
-written in place; they are bound again only when the number of rows or the slot's capacity changes.
-"""
+"""The decoder's graph over one slot: prompts in parts, then a token a row, or several tokens of one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
 from layers.generation import Generation
+from layers.runtime.generation.bound_runs import BoundRuns
 from layers.runtime.generation.decoder import Ids, Logits
-from layers.runtime.generation.encoder import EncodedSources, cross_names
+from layers.runtime.generation.encoder import EncodedSources
 from layers.runtime.generation.prefix_cache import PrefixCache
 from layers.runtime.generation.slots import NO_TOKENS, Slot, capacity_for, common_prefix
 
@@ -44,17 +40,12 @@ class GraphDecoder:
         prefixes: PrefixCache | None = None,
         sources: EncodedSources | None = None,
     ) -> None:
-        self._session = session
-        self._binding = session.io_binding()
+        self._runs = BoundRuns(session, generation, slot, sources)
         self._generation = generation
         self._slot = slot
         self._divisible = divisible
         self._prefixes = prefixes
         self._sources = sources
-        self._names = [f"{layer}.{part}" for layer in range(generation.cache.layers) for part in ("key", "value")]
-        self._bound: tuple[int, int, int, int] | None = None
-        self._total = np.zeros((), dtype=np.int32)
-        self._bind_input("total_length", self._total)
         self._lengths = np.zeros(0, dtype=np.int32)
         self._rows = 0
         self._longest = 0
@@ -82,19 +73,16 @@ class GraphDecoder:
         """As `Decoder.step`."""
         if self._longest >= self._slot.capacity:
             self._grow(self._longest + 1)
-        if self._bound is None or self._bound[1] != 1 or self._bound[0] != self._rows:
-            self._bind(self._rows, 1)
+        run = self._runs.of(self._rows, 1)
         if self._places is None:
-            self._input_ids[:, 0] = tokens
+            run.input_ids[:, 0] = tokens
         else:
-            self._input_ids[self._places, 0] = tokens
+            run.input_ids[self._places, 0] = tokens
         self._lengths += 1
         self._longest += 1
-        self._total[()] = self._longest
-        self._session.run_with_iobinding(self._binding)
+        logits = run(self._lengths, self._longest)[:, 0]
         if self._rows == 1:
             self._fed.append(tokens[0])
-        logits = self._logits[:, 0]
         return logits if self._places is None else logits[self._places]
 
     def step_ahead(self, tokens: Sequence[int]) -> Logits:
@@ -140,17 +128,11 @@ class GraphDecoder:
             origins[place], lengths[place] = origins_before[parent], lengths_before[parent]
         if count != self._rows:
             self._slot.shape(count, capacity, kept=lengths.tolist())
-            self._bound, self._branched = None, True
+            self._branched = True
         self._origins, self._rows = origins, count
-        self._lengths = np.ascontiguousarray(lengths)
+        self._lengths = lengths
         self._longest = int(lengths.max())
         self._places = None if places == list(range(count)) else np.array(places, dtype=np.int64)
-        if self._bound is None or self._bound[0] != count:
-            self._bound = None
-        else:
-            # The bound array of lengths is the one the graph reads.
-            self._bound_lengths[:] = self._lengths
-            self._lengths = self._bound_lengths
 
     def score(self, prompt: Ids) -> npt.NDArray[np.float32]:
         """As `Decoder.score`; computes all of the prompt, reusing nothing."""
@@ -209,16 +191,14 @@ class GraphDecoder:
                 self._prefixes.record(0, len(prompt))
         self._slot.tokens = NO_TOKENS
         self._slot.shape(rows, capacity_for(width, self._generation.max_tokens))
-        self._bind(rows, width)
-        self._input_ids[:] = self._generation.pad_token_id or 0
+        run = self._runs.of(rows, width)
+        run.input_ids[:] = self._generation.pad_token_id or 0
         for row, prompt in enumerate(prompts):
-            self._input_ids[row, : len(prompt)] = prompt
-            self._lengths[row] = len(prompt)
-            self._positions[row, 0] = len(prompt) - 1
+            run.input_ids[row, : len(prompt)] = prompt
+            run.positions[row, 0] = len(prompt) - 1
+        self._lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int32)
         self._longest = width
-        self._total[()] = width
-        self._session.run_with_iobinding(self._binding)
-        return self._logits[:, 0]
+        return run(self._lengths, width)[:, 0]
 
     def _begin(self, tokens: int, kept: int = 0) -> None:
         """Shape the slot for one row of so many tokens, of which it keeps the first `kept`; store what is lost."""
@@ -231,18 +211,16 @@ class GraphDecoder:
 
     def _compute(self, tokens: Ids, past: int, positions: Ids) -> Logits:
         """Run tokens of the one row behind the `past` ones it holds; logits [1, positions, vocabulary]."""
-        self._bind(1, len(tokens), len(positions))
-        self._input_ids[0] = tokens
-        self._positions[0] = positions
-        self._lengths[0] = self._longest = past + len(tokens)
-        self._total[()] = self._longest
-        self._session.run_with_iobinding(self._binding)
-        return self._logits
+        run = self._runs.of(1, len(tokens), len(positions))
+        run.input_ids[0] = tokens
+        run.positions[0] = positions
+        self._longest = past + len(tokens)
+        self._lengths = np.array([self._longest], dtype=np.int32)
+        return run(self._lengths, self._longest)
 
     def _grow(self, tokens: int) -> None:
         capacity = capacity_for(tokens, self._generation.max_tokens)
         self._slot.shape(self._rows, capacity, kept=[int(length) for length in self._lengths])
-        self._bound = None
 
     def _copy_row(self, source: int, target: int, same_origin: bool) -> None:
         start = len(self._prompt) if same_origin else 0
@@ -251,41 +229,6 @@ class GraphDecoder:
             view[target, :, start:end] = view[source, :, start:end]
         if self._sources is not None and not same_origin:
             self._sources.copy_row(source, target)
-
-    def _bind(self, rows: int, width: int, positions: int = 1) -> None:
-        """Arrays for runs of `width` new tokens in so many rows, bound to the graph with the slot's buffers."""
-        shape = (rows, width, positions, self._slot.capacity)
-        if self._bound == shape:
-            return
-        lengths = self._lengths
-        self._input_ids = np.zeros((rows, width), dtype=np.int64)
-        self._positions = np.zeros((rows, positions), dtype=np.int64)
-        self._logits: Logits = np.empty((rows, positions, self._generation.vocabulary), dtype=np.float32)
-        self._bound_lengths = np.zeros(rows, dtype=np.int32)
-        if len(lengths) == rows:
-            self._bound_lengths[:] = lengths
-        self._lengths = self._bound_lengths
-        self._bind_input("input_ids", self._input_ids)
-        self._bind_input("logit_positions", self._positions)
-        self._bind_input("lengths", self._lengths)
-        self._bind_output("logits", self._logits)
-        if self._bound is None or (self._bound[0], self._bound[3]) != (rows, self._slot.capacity):
-            for name, view in zip(self._names, self._slot.views, strict=True):
-                value = onnxruntime.OrtValue.ortvalue_from_numpy(view)
-                self._binding.bind_ortvalue_input(f"past_key_values.{name}", value)
-                self._binding.bind_ortvalue_output(f"present.{name}", value)
-            if self._sources is not None:
-                for name, array in zip(cross_names(self._generation.cache.layers), self._sources.cross, strict=True):
-                    self._bind_input(name, array[:rows])
-                self._bind_input("encoder_attention_mask", self._sources.mask[:rows])
-        self._bound = shape
-
-    def _bind_input(self, name: str, array: npt.NDArray[Any]) -> None:
-        # On a CPU this is a view of the array, not a copy.
-        self._binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-
-    def _bind_output(self, name: str, array: npt.NDArray[Any]) -> None:
-        self._binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
 
     @property
     def _logits_of_nothing(self) -> Logits:

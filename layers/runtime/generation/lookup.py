@@ -37,12 +37,12 @@ class Lookup:
         self._drafted = self._accepted = self._runs = 0
         self._lock = Lock()
 
-    def record(self, drafted: int, accepted: int) -> None:
-        """One run of the decoder that checked so many guessed tokens."""
+    def record(self, drafted: int, accepted: int, runs: int) -> None:
+        """One text: so many tokens guessed, of them right, and runs of the decoder after its prompt."""
         with self._lock:
             self._drafted += drafted
             self._accepted += accepted
-            self._runs += 1
+            self._runs += runs
 
     def report(self) -> LookupReport:
         """The counts so far."""
@@ -53,41 +53,45 @@ class Lookup:
 class Drafts:
     """Guesses for one text: what followed its last two tokens where they stood together before.
 
-    What followed the last one alone would be guessed more often and wrong more often: texts drawn at random, which
-    repeat little, would be written slower than without. A draft that reaches the end of what is written repeats itself.
-    Its length follows how the guesses before went: twice as long after one that was right throughout, and one token
-    beyond what was right after any other.
+    A guess is made while the last one held, of which the first are made in silence: text that repeats little, as what
+    is drawn at random does, costs nothing then. Guesses from one token in place of two were right too seldom to pay. A
+    draft that reaches the end of what is written repeats itself. Its length follows how drafts before went: twice as
+    long after one that was right throughout, and one token beyond what was right after any other.
     """
 
     def __init__(self, read: Sequence[int], most_tokens: int) -> None:
         self._most_tokens = most_tokens
+        self._length = min(FIRST_DRAFT_TOKENS, most_tokens)
         self._tokens: list[int] = []
         self._after: dict[tuple[int, int], int] = {}
-        self._length = min(FIRST_DRAFT_TOKENS, most_tokens)
+        # Where what is guessed to come next was written before.
+        self._next: int | None = None
+        self._trusted = False
         for token in read:
             self.add(token)
 
     def add(self, token: int) -> None:
         """The text goes on with `token`."""
         written = self._tokens
+        if self._next is not None:
+            self._trusted = token == written[self._next]
         if len(written) > 1:
             self._after[written[-2], written[-1]] = len(written)
         written.append(token)
+        self._next = self._after.get((written[-2], token)) if len(written) > 1 else None
 
     def guess(self, limit: int) -> list[int]:
-        """At most `limit` tokens that may come next; none where nothing like it was seen."""
-        written = self._tokens
-        start = self._after.get((written[-2], written[-1])) if len(written) > 1 else None
-        if start is None:
+        """At most `limit` tokens that may come next; none where nothing like it was seen, or the last guess failed."""
+        if self._next is None or not self._trusted:
             return []
+        written, start = self._tokens, self._next
         again = len(written) - start
         return [written[start + place % again] for place in range(min(self._length, limit))]
 
     def learn(self, drafted: int, accepted: int) -> None:
         """Of a guess of `drafted` tokens the first `accepted` were right."""
-        if drafted:
-            wanted = 2 * self._length if accepted == drafted else accepted + 1
-            self._length = min(wanted, self._most_tokens)
+        wanted = 2 * self._length if accepted == drafted else accepted + 1
+        self._length = min(wanted, self._most_tokens)
 
 
 def generate_ahead(
@@ -105,22 +109,28 @@ def generate_ahead(
     row = Row(0, prompt, options, detokenizer)
     drafts = Drafts([*source, *prompt.tolist()], lookup.draft_tokens)
     left = options.max_new_tokens
+    drafted = accepted = runs = 0
     events = [row.advance(decoder.prefill([prompt])[0])]
-    while True:
-        yield from events
-        if events[-1].finish:
-            return
-        for event in events:
-            drafts.add(event.token)
-        left -= len(events)
-        draft = drafts.guess(left - 1)
-        scores = decoder.step_ahead([events[-1].token, *draft])
-        events = []
-        for guess, own in zip([*draft, None], scores, strict=True):
-            events.append(row.advance(own))
-            if events[-1].finish or events[-1].token != guess:
-                break
-        accepted = len(events) - 1
-        decoder.take_back(len(draft) - accepted)
-        drafts.learn(len(draft), accepted)
-        lookup.record(len(draft), accepted)
+    try:
+        while True:
+            yield from events
+            if events[-1].finish:
+                return
+            for event in events:
+                drafts.add(event.token)
+            left -= len(events)
+            draft = drafts.guess(left - 1)
+            # A run of one token is shared with what is written without guesses.
+            scores = decoder.step_ahead([events[-1].token, *draft]) if draft else decoder.step([events[-1].token])
+            events = []
+            for guess, own in zip([*draft, None], scores, strict=True):
+                events.append(row.advance(own))
+                if events[-1].finish or events[-1].token != guess:
+                    break
+            right = len(events) - 1
+            if draft:
+                decoder.take_back(len(draft) - right)
+                drafts.learn(len(draft), right)
+            drafted, accepted, runs = drafted + len(draft), accepted + right, runs + 1
+    finally:
+        lookup.record(drafted, accepted, runs)

@@ -27,22 +27,30 @@ class CountingSession:
 
     def __init__(self, session: Any) -> None:
         self._session = session
+        self._shapes: dict[int, tuple[int, int]] = {}
+        self._kept: list[Any] = []
         self.runs: list[tuple[int, int]] = []
 
+    @property
+    def bound(self) -> int:
+        """How many shapes were bound."""
+        return len(self._kept)
+
     def io_binding(self) -> Any:
-        binding, shapes = self._session.io_binding(), self
+        binding = self._session.io_binding()
         bind = binding.bind_ortvalue_input
 
         def remember(name: str, value: Any) -> None:
             if name == "input_ids":
-                shapes.width = tuple(value.shape())
+                self._shapes[id(binding)] = tuple(value.shape())
             bind(name, value)
 
         binding.bind_ortvalue_input = remember
+        self._kept.append(binding)
         return binding
 
     def run_with_iobinding(self, binding: Any) -> None:
-        self.runs.append(self.width)
+        self.runs.append(self._shapes[id(binding)])
         self._session.run_with_iobinding(binding)
 
 
@@ -265,8 +273,10 @@ def test_several_tokens_in_a_run_and_some_taken_back(
         close(one.step_ahead([8, 9]), writer.logits([*start, 5, 8, 9])[-2:])
         one.take_back(0)
         close(one.step([10])[0], writer.logits([*start, 5, 8, 9, 10])[-1])
-    assert session.runs == [(1, 5), (1, 3), (1, 2), (1, 1)]
-    assert slot.tokens.tolist() == [*start, 5, 8, 9, 10], "what later prompts may find there"
+        one.step_ahead([11, 12])
+    assert session.runs == [(1, 5), (1, 3), (1, 2), (1, 1), (1, 2)]
+    assert session.bound == 4, "a shape that comes again is found bound"
+    assert slot.tokens.tolist() == [*start, 5, 8, 9, 10, 11, 12], "what later prompts may find there"
 
 
 def test_several_tokens_in_a_run_make_the_slot_grow(writer: ToyDecoder, engine: GenerationEngine) -> None:
