@@ -13,6 +13,7 @@ from layers.errors import InputError
 from layers.runtime.alignment import AlignedEncoding, Encoding
 from layers.runtime.engine import Engine, Outputs
 from layers.runtime.generation.continuation import Continuation, Prompt
+from layers.runtime.generation.decoder import Ids
 from layers.runtime.generation.detokenizer import Detokenizer
 from layers.runtime.generation.engine import GenerationEngine
 from layers.runtime.generation.loop import TokenEvent
@@ -179,6 +180,14 @@ class Run:
         ]
         self._count(encodings, started)
         return encodings
+
+    def predicted(self, text: str) -> Ids:
+        """Tokens of a text that may well be written, no more than can be; no part of what is read, nor counted.
+
+        Raises InputError (422) for text that is not valid Unicode.
+        """
+        tokens = self._engine.tokenizer.encode_uncached(text, truncate=False, add_special_tokens=False).input_ids
+        return tokens[: self.writer.max_total_tokens]
 
     def align(self, texts: Sequence[str], **truncation: Unpack[Truncation]) -> list[AlignedEncoding]:
         """`encode` of single texts, with each token's place in its text."""

@@ -32,6 +32,25 @@ class Envelope(StrictParameters):
     stream_options: StreamOptions | None = None
 
 
+class TextPart(StrictParameters):
+    """A part of a content that is text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Prediction(StrictParameters):
+    """Most of an answer as the caller expects it."""
+
+    type: Literal["content"]
+    content: str | list[TextPart]
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
 class ChatOptions(StrictParameters):
     """What only chats have. What is not done here is refused by name, but for what asks for nothing."""
 
@@ -43,6 +62,7 @@ class ChatOptions(StrictParameters):
     parallel_tool_calls: bool | None = None
     tool_prompt: None = None
     response_format: dict[str, Any] | None = None
+    prediction: Prediction | None = None
     store: Literal[False] | None = None
     service_tier: Literal["auto", "default"] | None = None
     modalities: list[Literal["text"]] | None = None
@@ -97,6 +117,8 @@ def read_chat(content: Mapping[str, Any]) -> WritingBody:
         raise InputError("parameter 'top_logprobs': got a number without logprobs: true.", parameter="top_logprobs")
     if options.logprobs:
         rest["logprobs"] = options.top_logprobs or 0
+    if options.prediction is not None:
+        rest["prediction"] = options.prediction.text
     return WritingBody(Envelope.read(envelope), messages, rest)
 
 

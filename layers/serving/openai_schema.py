@@ -55,6 +55,14 @@ CHAT_REQUEST = request_of(
         "max_completion_tokens": {"type": "integer", "minimum": 1},
         "logprobs": FLAG,
         "top_logprobs": {"type": "integer", "minimum": 0, "maximum": 20},
+        "prediction": {
+            "type": "object",
+            "properties": {
+                "type": {"type": "string", "enum": ["content"]},
+                "content": {"oneOf": [STRING, {"type": "array", "items": OBJECT}]},
+            },
+            "required": ["type", "content"],
+        },
     },
     ["messages"],
     {"a question": {"messages": [{"role": "user", "content": "What is a package?"}], "max_tokens": 24}},

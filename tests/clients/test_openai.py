@@ -65,6 +65,8 @@ def test_chats(client: openai.OpenAI) -> None:
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert text == choice.message.content
     assert chunks[-1].usage == answer.usage
+    predicted = client.chat.completions.create(**wanted, prediction={"type": "content", "content": text})
+    assert predicted.choices == answer.choices
 
 
 def test_models(client: openai.OpenAI, models: dict[str, Predictor]) -> None:

@@ -17,7 +17,7 @@ from layers.runtime.tasks.text_classification import ClassificationParameters
 from layers.runtime.tasks.text_generation import TextGenerationParameters
 from layers.runtime.tasks.zero_shot_classification import ZeroShotParameters
 from layers.serving.application import create_app
-from layers.serving.openai_bodies import EmbeddingBody
+from layers.serving.openai_bodies import EmbeddingBody, Prediction, TextPart
 from tests.runtime.toy_artifact import write_toy
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -46,6 +46,8 @@ ASKED: dict[str, tuple[str, dict[str, Any]]] = {
 REQUIRED: dict[type[StrictParameters], dict[str, Any]] = {
     ZeroShotParameters: {"candidate_labels": ["a"]},
     EmbeddingBody: {"input": "a"},
+    Prediction: {"type": "content", "content": "a"},
+    TextPart: {"type": "text", "text": "a"},
 }
 SAYS_SOMETHING = {(ClassificationParameters, "top_k"), (CompletionParameters, "max_tokens")}
 

@@ -166,6 +166,31 @@ def test_contents_may_be_parts(client: TestClient) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "form", [lambda text: text, lambda text: [{"type": "text", "text": text}]], ids=["text", "parts"]
+)
+def test_a_predicted_answer_is_the_same_and_takes_fewer_runs(writer_directory: Path, form: Any) -> None:
+    predictor = Predictor.load(writer_directory, threads=1)
+    alone = TestClient(create_app({"writer": predictor}, Settings(artifact_dir=writer_directory)))
+
+    def runs_of(**more: Any) -> tuple[Any, int]:
+        body = {"messages": MESSAGES, "temperature": 0, "max_tokens": 40, **more}
+        before = alone.get("/info").json()["lookup"]["runs"]
+        answer = post(alone, "chat/completions", **body)
+        return (answer["choices"], answer["usage"]), alone.get("/info").json()["lookup"]["runs"] - before
+
+    plain, runs = runs_of()
+    text = plain[0][0]["message"]["content"]
+    predicted, fewer = runs_of(prediction={"type": "content", "content": form(text)})
+    assert predicted == plain
+    assert fewer < runs / 2
+    streamed = chunks_of(
+        alone, "chat/completions", messages=MESSAGES, temperature=0, max_tokens=40,
+        prediction={"type": "content", "content": form(text)},
+    )  # fmt: skip
+    assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in streamed) == text
+
+
 def test_a_chat_goes_on_while_it_fits(client: TestClient) -> None:
     answer = post(client, "chat/completions", messages=MESSAGES, temperature=0)
     assert answer["usage"]["total_tokens"] <= 300
@@ -301,6 +326,19 @@ def check_error(answer: Any, status: int) -> dict[str, Any]:
             {"messages": MESSAGES, "response_format": {"type": "json_object"}},
             "response_format",
             "got type 'json_object'",
+        ),
+        ("chat/completions", {"messages": MESSAGES, "prediction": {"type": "file"}}, "prediction", "content"),
+        (
+            "chat/completions",
+            {"messages": MESSAGES, "prediction": {"type": "content", "content": 3}},
+            "prediction",
+            "got",
+        ),
+        (
+            "chat/completions",
+            {"messages": MESSAGES, "prediction": {"type": "content", "content": "half \ud800"}},
+            None,
+            "surrogate",
         ),
         ("chat/completions", {"messages": MESSAGES, "top_logprobs": 1}, "top_logprobs", "without logprobs"),
         ("chat/completions", {"messages": MESSAGES, "echo": True}, "echo", "a chat has none"),

@@ -11,10 +11,14 @@ from layers.runtime.generation.options import FinishReason
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the decoder starts from, int64 [length >= 1]; for an encoder-decoder with what its encoder reads."""
+    """What the decoder starts from, int64 [length >= 1]; for an encoder-decoder with what its encoder reads.
+
+    `predicted` is what may well be written: guesses are taken from it, and nothing else comes of it.
+    """
 
     tokens: Ids
     source: Ids | None = None
+    predicted: Ids | None = None
 
     def __len__(self) -> int:
         return len(self.tokens) + (0 if self.source is None else len(self.source))

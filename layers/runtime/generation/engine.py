@@ -318,8 +318,9 @@ class GenerationEngine:
             yield from generate(decoder, tokens, options, self.detokenizer)
 
     def _searched(self, prompt: Prompt) -> list[int]:
-        """What of a source can be looked up: its tokens, where the text is written in the same ones."""
-        return prompt.source.tolist() if prompt.source is not None and self._shares_tokens else []
+        """What is looked up beside the prompt: a source, where the text is written in its tokens, and a prediction."""
+        read = prompt.source.tolist() if prompt.source is not None and self._shares_tokens else []
+        return read + ([] if prompt.predicted is None else prompt.predicted.tolist())
 
     def _beams(self, prompt: Prompt, options: DecodingOptions) -> list[Continuation]:
         with self._open([prompt], len(prompt.tokens) + options.max_new_tokens, rows=options.num_beams) as decoder:

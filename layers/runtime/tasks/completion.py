@@ -32,6 +32,7 @@ class CompletionParameters(DecodingParameters):
     """OpenAI's names, and text-generation's for what OpenAI has none for.
 
     `max_tokens` null is what fits. `logprobs` asks for each token's, and for so many of the likeliest at its place.
+    `prediction` is a text that may well be written, which is then sooner done.
     """
 
     max_tokens: Count | None = DEFAULT_NEW_TOKENS
@@ -42,6 +43,7 @@ class CompletionParameters(DecodingParameters):
     echo: bool = False
     return_full_text: bool | None = None
     add_special_tokens: bool = True
+    prediction: str | None = None
     logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
     num_beams: Annotated[int, Field(ge=1, le=1)] | None = None
     num_return_sequences: Annotated[int, Field(ge=1, le=1)] | None = None
@@ -117,6 +119,7 @@ def stream_with(run: Run, inputs: Any, wanted: CompletionParameters) -> Generato
 def _ask(run: Run, inputs: Any, wanted: CompletionParameters) -> list[Asked]:
     decoding, count = wanted.decoding(), wanted.n or 1
     asked: list[Asked] = []
+    predicted = run.predicted(wanted.prediction) if wanted.prediction else None
     for prompt, text in _prompts(run, inputs, wanted):
         room = run.writer.room(prompt)
         options = decoding.options(
@@ -129,6 +132,7 @@ def _ask(run: Run, inputs: Any, wanted: CompletionParameters) -> list[Asked]:
             keep_stop=False,
         )
         options = replace(options, max_new_tokens=_new_tokens(run, prompt, wanted, room))
+        prompt = replace(prompt, predicted=predicted)
         asked.append(Asked(prompt, text, tuple(replace(options, seed=options.seed + row) for row in range(count))))
     return asked
 

@@ -151,6 +151,20 @@ def test_a_source_is_looked_up_too(rewriter: ToyDecoder, encoder_decoder: Genera
     assert report(encoder_decoder) == LookupReport(drafted_tokens=1, accepted_tokens=0, runs=3)
 
 
+def test_a_prediction_that_comes_true_takes_few_runs(engine: GenerationEngine, plain: GenerationEngine) -> None:
+    options = DecodingOptions(max_new_tokens=60)
+    expected = written(plain, PROMPT, options)
+    assert written(engine, replace(PROMPT, predicted=np.array(expected)), options) == expected
+    found = report(engine)
+    assert found.accepted_tokens > 40
+    assert found.runs < 15
+
+
+def test_a_prediction_that_does_not_changes_nothing(engine: GenerationEngine, plain: GenerationEngine) -> None:
+    other = replace(PROMPT, predicted=OTHER.tokens)
+    assert written(engine, other, SHORT) == written(plain, PROMPT, SHORT)
+
+
 def test_texts_that_are_not_written_alone_are_not_guessed(engine: GenerationEngine) -> None:
     engine.generate([PROMPT, OTHER], [SHORT, SHORT])
     engine.generate([PROMPT], [DecodingOptions(max_new_tokens=8, num_beams=2)])
