@@ -6,7 +6,7 @@ copied from token to token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,27 +19,54 @@ from layers.runtime.generation.encoder import EncodedSources, cross_names
 from layers.runtime.generation.slots import Buffer, Slot
 
 
-@dataclass(frozen=True, slots=True)
 class BoundRun:
-    """One shape: so many `rows` of new tokens, and positions of each whose logits are wanted.
+    """One shape: so many new tokens in each of the rows that `views` are keys and values of, as `Slot.views` are.
 
-    `input_ids` int64 [rows, tokens], `positions` int64 [rows, positions], `lengths` int32 [rows], `total` int32 [] and
-    `logits` float32 [rows, positions, vocabulary], which hold until the next run of any shape.
+    Attributes: `input_ids` int64 [rows, tokens], `positions` int64 [rows, positions], zeros at first, and what the
+    caller gives as `logits`, float32 [rows, positions, vocabulary].
     """
 
-    session: onnxruntime.InferenceSession
-    binding: onnxruntime.IOBinding
-    input_ids: Ids
-    positions: Ids
-    lengths: npt.NDArray[np.int32]
-    total: npt.NDArray[np.int32]
-    logits: Logits
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        generation: Generation,
+        views: Sequence[Buffer],
+        tokens: int,
+        logits: Logits,
+        sources: EncodedSources | None = None,
+    ) -> None:
+        rows, positions, _ = logits.shape
+        self._session = session
+        self._binding = session.io_binding()
+        self.input_ids: Ids = np.zeros((rows, tokens), dtype=np.int64)
+        self.positions: Ids = np.zeros((rows, positions), dtype=np.int64)
+        self._lengths = np.zeros(rows, dtype=np.int32)
+        self._total = np.zeros((), dtype=np.int32)
+        self.logits = logits
+        inputs: dict[str, npt.NDArray[Any]] = {
+            "input_ids": self.input_ids,
+            "logit_positions": self.positions,
+            "lengths": self._lengths,
+            "total_length": self._total,
+        }
+        layers = generation.cache.layers
+        if sources is not None:
+            inputs |= {name: array[:rows] for name, array in zip(cross_names(layers), sources.cross, strict=True)}
+            inputs["encoder_attention_mask"] = sources.mask[:rows]
+        for name, array in inputs.items():
+            self._binding.bind_ortvalue_input(name, _value(array))
+        self._binding.bind_ortvalue_output("logits", _value(logits))
+        parts = [f"{layer}.{part}" for layer in range(layers) for part in ("key", "value")]
+        for part, view in zip(parts, views, strict=True):
+            value = _value(view)
+            self._binding.bind_ortvalue_input(f"past_key_values.{part}", value)
+            self._binding.bind_ortvalue_output(f"present.{part}", value)
 
-    def __call__(self, lengths: npt.NDArray[np.int32], longest: int) -> Logits:
-        """Compute what `input_ids` and `positions` hold, rows being `lengths` long with it; gives `logits`."""
-        self.lengths[:] = lengths
-        self.total[()] = longest
-        self.session.run_with_iobinding(self.binding)
+    def __call__(self, lengths: Sequence[int] | npt.NDArray[np.int32], longest: int) -> Logits:
+        """Compute what the arrays hold; rows are `lengths` long with it, and no row is longer than `longest`."""
+        self._lengths[:] = lengths
+        self._total[()] = longest
+        self._session.run_with_iobinding(self._binding)
         return self.logits
 
 
@@ -69,44 +96,16 @@ class BoundRuns:
             self._runs, self._views, self._cross = {}, self._slot.views, cross
         run = self._runs.get((rows, tokens, positions))
         if run is None:
-            run = self._runs[rows, tokens, positions] = self._bind(rows, tokens, positions)
-        return run
-
-    def _bind(self, rows: int, tokens: int, positions: int) -> BoundRun:
-        binding = self._session.io_binding()
-        run = BoundRun(
-            self._session,
-            binding,
-            np.zeros((rows, tokens), dtype=np.int64),
-            np.zeros((rows, positions), dtype=np.int64),
-            np.zeros(rows, dtype=np.int32),
-            np.zeros((), dtype=np.int32),
-            self._logits(rows, positions),
-        )
-        inputs: dict[str, npt.NDArray[Any]] = {
-            "input_ids": run.input_ids,
-            "logit_positions": run.positions,
-            "lengths": run.lengths,
-            "total_length": run.total,
-        }
-        cache = self._generation.cache
-        if self._sources is not None:
-            inputs |= {
-                name: array[:rows] for name, array in zip(cross_names(cache.layers), self._sources.cross, strict=True)
-            }
-            inputs["encoder_attention_mask"] = self._sources.mask[:rows]
-        for name, array in inputs.items():
-            binding.bind_ortvalue_input(name, _value(array))
-        binding.bind_ortvalue_output("logits", _value(run.logits))
-        parts = [f"{layer}.{part}" for layer in range(cache.layers) for part in ("key", "value")]
-        for part, view in zip(parts, self._slot.views, strict=True):
-            value = _value(view)
-            binding.bind_ortvalue_input(f"past_key_values.{part}", value)
-            binding.bind_ortvalue_output(f"present.{part}", value)
+            logits = self._logits(rows, positions)
+            run = BoundRun(self._session, self._generation, self._slot.views, tokens, logits, self._sources)
+            self._runs[rows, tokens, positions] = run
         return run
 
     def _logits(self, rows: int, positions: int) -> Logits:
-        """Shared by runs of all shapes; memory grows in doubles, since runs bound before keep what they have."""
+        """Shared by runs of all shapes, so they hold until the next run of any.
+
+        Memory grows in doubles, since runs bound before keep what they have.
+        """
         size = rows * positions * self._generation.vocabulary
         if size > len(self._scores):
             self._scores = np.empty(max(size, 2 * len(self._scores)), dtype=np.float32)

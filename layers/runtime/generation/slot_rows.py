@@ -13,57 +13,17 @@ import numpy as np
 import onnxruntime
 
 from layers.generation import Generation
+from layers.runtime.generation.bound_runs import BoundRun
 from layers.runtime.generation.decoder import Ids, Logits
 from layers.runtime.generation.graph_decoder import PREFILL_TOKENS
 from layers.runtime.generation.prefix_cache import PrefixCache
 from layers.runtime.generation.slots import NO_TOKENS, Slot, SlotPool, capacity_for
 
 
-class Run:
-    """Runs of one shape: `width` new tokens in so many rows of a slot, from row `first` on; logits of one position."""
-
-    def __init__(
-        self,
-        session: onnxruntime.InferenceSession,
-        generation: Generation,
-        slot: Slot,
-        first: int,
-        rows: int,
-        width: int,
-    ) -> None:
-        self._session = session
-        self._binding = session.io_binding()
-        self.input_ids = np.zeros((rows, width), dtype=np.int64)
-        self.positions = np.zeros((rows, 1), dtype=np.int64)
-        self.lengths = np.zeros(rows, dtype=np.int32)
-        self.total = np.zeros((), dtype=np.int32)
-        self.logits: Logits = np.empty((rows, 1, generation.vocabulary), dtype=np.float32)
-        inputs = {
-            "input_ids": self.input_ids,
-            "logit_positions": self.positions,
-            "lengths": self.lengths,
-            "total_length": self.total,
-        }
-        # On a CPU these are views of the arrays, not copies.
-        for name, array in inputs.items():
-            self._binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-        self._binding.bind_ortvalue_output("logits", onnxruntime.OrtValue.ortvalue_from_numpy(self.logits))
-        names = [f"{layer}.{part}" for layer in range(generation.cache.layers) for part in ("key", "value")]
-        for name, view in zip(names, slot.views, strict=True):
-            value = onnxruntime.OrtValue.ortvalue_from_numpy(view[first : first + rows])
-            self._binding.bind_ortvalue_input(f"past_key_values.{name}", value)
-            self._binding.bind_ortvalue_output(f"present.{name}", value)
-
-    def run(self) -> None:
-        """With what the arrays hold; `total` is the longest of `lengths`."""
-        self.total[()] = self.lengths.max()
-        self._session.run_with_iobinding(self._binding)
-
-
 class RunScores:
     """Logits of a run by row; `first` is the slot's row that the run's first one is."""
 
-    def __init__(self, run: Run, first: int, rows: Iterable[int]) -> None:
+    def __init__(self, run: BoundRun, first: int, rows: Iterable[int]) -> None:
         self._run = run
         self._first = first
         self._rows = rows
@@ -98,7 +58,7 @@ class SlotRows:
         self._admitted: dict[int, int] = {}
         self._held: dict[int, list[int]] = {}
         self._has_begun = False
-        self._step: Run | None = None
+        self._step: BoundRun | None = None
         self._step_shape = (0, 0, 0)
         if prefixes is not None:
             prefixes.keep(slot.tokens, slot.views)
@@ -123,11 +83,10 @@ class SlotRows:
         past = self._take_stored(row, prompt)
         for start in range(past, len(prompt), PREFILL_TOKENS):
             part = prompt[start : start + PREFILL_TOKENS]
-            run = Run(self._session, self._generation, self._slot, first=row, rows=1, width=len(part))
+            run = self._bound(row, 1, len(part))
             run.input_ids[0] = part
             run.positions[0] = len(part) - 1
-            run.lengths[0] = start + len(part)
-            run.run()
+            run([start + len(part)], start + len(part))
         self._held[row] = prompt.tolist()
         return RunScores(run, row, [row])
 
@@ -138,9 +97,10 @@ class SlotRows:
             self._held[row].append(token)
         run = self._step_run()
         # A row that nobody has writes where the next one begins, and nobody reads its answer.
-        run.lengths[:] = [len(self._held[row]) if row in self._held else 1 for row in range(len(run.lengths))]
-        run.input_ids[:, 0] = [tokens.get(row, 0) for row in range(len(run.lengths))]
-        run.run()
+        rows = range(len(run.input_ids))
+        lengths = [len(self._held[row]) if row in self._held else 1 for row in rows]
+        run.input_ids[:, 0] = [tokens.get(row, 0) for row in rows]
+        run(lengths, max(lengths))
         return RunScores(run, 0, tokens)
 
     def end(self, row: int) -> None:
@@ -157,10 +117,16 @@ class SlotRows:
         longest = capacity_for(max(tokens, *kept, 1), self._generation.max_tokens)
         self._slot.shape(rows, longest, kept=kept[: self._slot.rows])
 
-    def _step_run(self) -> Run:
+    def _bound(self, first: int, rows: int, width: int) -> BoundRun:
+        """Runs of `width` new tokens in so many rows from `first` on; logits of one position."""
+        views = [view[first : first + rows] for view in self._slot.views]
+        logits = np.empty((rows, 1, self._generation.vocabulary), dtype=np.float32)
+        return BoundRun(self._session, self._generation, views, width, logits)
+
+    def _step_run(self) -> BoundRun:
         shape = (self._slot.rows, self._slot.capacity, self._slot.allocations)
         if self._step is None or self._step_shape != shape:
-            self._step = Run(self._session, self._generation, self._slot, first=0, rows=self._slot.rows, width=1)
+            self._step = self._bound(0, self._slot.rows, 1)
             self._step_shape = shape
         return self._step
 
