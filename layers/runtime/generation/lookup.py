@@ -107,15 +107,16 @@ def generate_ahead(
     The decoder computes a token alike in any company, or texts would depend on the guesses.
     """
     row = Row(0, prompt, options, detokenizer)
+    events = [row.advance(decoder.prefill([prompt])[0])]
+    yield events[0]
+    if events[0].finish:
+        return
+    # Read when the first token is out, which would wait for it.
     drafts = Drafts([*source, *prompt.tolist()], lookup.draft_tokens)
     left = options.max_new_tokens
     drafted = accepted = runs = 0
-    events = [row.advance(decoder.prefill([prompt])[0])]
     try:
-        while True:
-            yield from events
-            if events[-1].finish:
-                return
+        while not events[-1].finish:
             for event in events:
                 drafts.add(event.token)
             left -= len(events)
@@ -132,5 +133,6 @@ def generate_ahead(
                 decoder.take_back(len(draft) - right)
                 drafts.learn(len(draft), right)
             drafted, accepted, runs = drafted + len(draft), accepted + right, runs + 1
+            yield from events
     finally:
         lookup.record(drafted, accepted, runs)
